@@ -1,0 +1,169 @@
+//! What joins the replicas. Guarantees first, whichever implementation stands behind them:
+//!
+//! * **A move is atomic and happens once.** Two replicas that make the same move at the same moment get one move; a
+//!   command that a client library repeats after a lost reply has the same answer and no second effect.
+//! * **The record decides.** A [`LoginWatch`] is told of moves by notices, which are hints: lost, late and doubled ones
+//!   do no harm, for whoever watches reads the record again after every outage of the notices.
+//! * **Nothing is missed between asking and watching.** [`Backplane::open`] and [`Backplane::resume`] watch before they
+//!   ask, so a claim falls before the answer (and shows in it) or after it (and is told to the watch).
+//! * **A claim that was answered is durable** as far as the store is: memory for the process's life, Redis as it is
+//!   configured (docs/redis.md).
+//! * **Time is the store's.** Expiry is decided by its clock in the moment of the move.
+//! * **It answers in bounded time**: every method returns within about two seconds, with [`Error`] if it must.
+
+mod hub;
+mod memory;
+mod redis;
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use self::hub::{Change, LoginWatch};
+pub use self::memory::MemoryBackplane;
+pub use self::redis::{MalformedUrl, RedisBackplane, Role};
+use crate::login::{
+    Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
+};
+
+/// The move was not answered: it may have happened or not. Trying again is safe for every move.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store did not answer, or said that it cannot.
+    #[error("the backplane cannot be reached")]
+    Unavailable(#[source] fred::error::Error),
+    /// The store answered something that our scripts never say: another program writes our keys.
+    #[error("the backplane answered nonsense about {0}")]
+    Nonsense(&'static str),
+}
+
+/// What a resumed session had come to when it was resumed.
+#[derive(Debug)]
+pub enum Resumed {
+    /// The scene has not been claimed.
+    Waiting {
+        /// The text inside the QR code.
+        content: String,
+        /// What is left of the page's time; zero when the code is expired.
+        shown_for: Duration,
+    },
+    /// The login succeeded.
+    Scanned,
+}
+
+/// What joins the replicas: a closed set of two.
+#[derive(Clone, Debug)]
+pub enum Backplane {
+    /// Many processes on any number of machines.
+    Redis(RedisBackplane),
+    /// One process.
+    Memory(MemoryBackplane),
+}
+
+/// Hands a call to whichever implementation there is.
+macro_rules! either {
+    ($self:ident, $backplane:ident => $call:expr) => {
+        match $self {
+            Self::Redis($backplane) => $call.await,
+            Self::Memory($backplane) => Ok($call),
+        }
+    };
+}
+
+impl Backplane {
+    /// Records a new login whose QR code is about to be shown, owned by this process. `life` is how long the record
+    /// lives after each of its moves.
+    ///
+    /// # Errors
+    ///
+    /// Not answered; the session is of no use then, and what may have been recorded expires by itself.
+    pub async fn open(
+        &self,
+        session: &SessionId,
+        code: QrCode,
+        deadlines: Deadlines,
+        life: Duration,
+    ) -> Result<LoginWatch, Error> {
+        either!(self, b => b.open(session, code, deadlines, life))
+    }
+
+    /// Puts a new QR code in the place of the one that the watched login shows. The old scene dies in the same moment;
+    /// a claim that came first wins.
+    ///
+    /// # Errors
+    ///
+    /// Not answered; asking again with the same code is safe.
+    pub async fn refresh(
+        &self,
+        watch: &LoginWatch,
+        code: QrCode,
+        deadlines: Deadlines,
+    ) -> Result<Refresh, Error> {
+        either!(self, b => b.refresh(watch, code, deadlines))
+    }
+
+    /// Makes this process the owner of the session's login and tells the owner before it. `None`: there is no such
+    /// session, or not any more.
+    ///
+    /// # Errors
+    ///
+    /// Not answered; the session is unharmed.
+    pub async fn resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
+        either!(self, b => b.resume(session))
+    }
+
+    /// A person scanned a QR code: the first one takes the scene. Idempotent by scene and person.
+    ///
+    /// # Errors
+    ///
+    /// Not answered: nobody may be told that the login succeeded.
+    pub async fn claim(&self, scene: &Scene, ticket: &Ticket, by: &OpenId) -> Result<Claim, Error> {
+        either!(self, b => b.claim(scene, ticket, by))
+    }
+
+    /// How many logins the person has made, with that of `login` counted exactly once: whoever asks first counts, and
+    /// everybody gets the same number for `life` after the last asking.
+    ///
+    /// # Errors
+    ///
+    /// Not answered; the login may be counted already, and will not be counted twice.
+    pub async fn login_count(&self, by: &OpenId, login: RecordId, life: Duration) -> Result<u64, Error> {
+        either!(self, b => b.login_count(by, login, life))
+    }
+
+    /// Forgets the person's login count, as the platform asks when somebody unfollows the account.
+    ///
+    /// # Errors
+    ///
+    /// Not answered; asking again is safe.
+    pub async fn forget(&self, person: &OpenId) -> Result<(), Error> {
+        either!(self, b => b.forget(person))
+    }
+
+    /// The scan that `code` would redeem and how long its record lives, without spending the code.
+    ///
+    /// # Errors
+    ///
+    /// Not answered.
+    pub async fn redeemable(&self, code: &Code) -> Result<Option<(Scan, Duration)>, Error> {
+        either!(self, b => b.redeemable(code))
+    }
+
+    /// Spends `code`. Exactly one `request` ever gets the scan; the same request asking again gets it again.
+    ///
+    /// # Errors
+    ///
+    /// Not answered; only the same request can find out whether the code was spent.
+    pub async fn redeem(&self, code: &Code, request: Uuid) -> Result<Option<Scan>, Error> {
+        either!(self, b => b.redeem(code, request))
+    }
+
+    /// Whether the store answered lately and, in a process that watches logins, notices arrive. Answers at once.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        match self {
+            Self::Redis(redis) => redis.is_reachable(),
+            Self::Memory(_) => true,
+        }
+    }
+}

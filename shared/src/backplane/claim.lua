@@ -1,0 +1,21 @@
+-- A person scanned a QR code: the first one takes the scene, and its owner is told. Idempotent by scene and person.
+-- KEYS: login, scene
+-- ARGV: id, nonce, ticket, openid
+-- Returns {'claimed' | 'repeated' | 'taken' | 'over' | 'wrong_ticket', life_ms}.
+local record = redis.call('HMGET', KEYS[1],
+  'state', 'nonce', 'ticket', 'openid', 'life', 'inbox', 'connection')
+local life = record[5] or 0
+if not record[1] or record[2] ~= ARGV[2] then return {'over', 0} end
+if record[1] ~= 'waiting' then
+  return {record[4] == ARGV[4] and 'repeated' or 'taken', life}
+end
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'over', 0} end
+if record[3] ~= ARGV[3] then return {'wrong_ticket', 0} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('HSET', KEYS[1], 'state', 'scanned', 'openid', ARGV[4], 'scanned_at', string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[1], life)
+redis.call('PEXPIRE', KEYS[2], life)
+redis.call('PUBLISH', record[6], ARGV[1] .. ' ' .. version .. ' scanned ' .. record[7])
+return {'claimed', life}

@@ -1,0 +1,197 @@
+//! The backplane of a single process: the state machine itself under one lock.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use super::hub::{Hub, News, Standing};
+use super::{LoginWatch, Resumed};
+use crate::login::{
+    Claim, Code, ConnectionId, Deadlines, LoginRecord, LoginState, OpenId, Owner, QrCode, RecordId, Refresh,
+    Scan, Scene, SessionId, Ticket, Timestamp,
+};
+
+/// Records below this number are not worth looking through for ended ones.
+const SWEEP_AT_LEAST: usize = 1024;
+
+/// One process's logins and login counts; both are gone when it ends.
+#[derive(Clone, Debug)]
+pub struct MemoryBackplane {
+    hub: Arc<Hub>,
+    store: Arc<Mutex<Store>>,
+    clock: Clock,
+}
+
+/// Wall-clock milliseconds that never go backwards, whatever is done to the machine's clock.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+    started_at: Duration,
+}
+
+impl Clock {
+    fn now(self) -> Timestamp {
+        let now = self.started_at + self.started.elapsed();
+        Timestamp(crate::login::millis(now))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    records: HashMap<RecordId, LoginRecord>,
+    logins: HashMap<OpenId, u64>,
+    /// The number that each recent login was counted as, and until when it is remembered.
+    counted: HashMap<(OpenId, RecordId), (u64, Timestamp)>,
+    /// The number of entries at which ended ones are looked for.
+    sweep_at: usize,
+}
+
+impl Store {
+    fn record(&mut self, id: RecordId, now: Timestamp) -> Option<&mut LoginRecord> {
+        self.records.get_mut(&id).filter(|record| record.gone_at() > now)
+    }
+
+    /// Drops what has ended whenever the store has doubled since it was last done, so that it costs a constant per login.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.records.len() + self.counted.len() >= self.sweep_at.max(SWEEP_AT_LEAST) {
+            self.records.retain(|_, record| record.gone_at() > now);
+            self.counted.retain(|_, (_, until)| *until > now);
+            self.sweep_at = 2 * (self.records.len() + self.counted.len());
+        }
+    }
+}
+
+impl Default for MemoryBackplane {
+    fn default() -> Self {
+        let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let clock = Clock { started: Instant::now(), started_at };
+        Self { hub: Arc::default(), store: Arc::default(), clock }
+    }
+}
+
+/// See [`super::Backplane`] for what each method promises.
+impl MemoryBackplane {
+    fn store(&self) -> MutexGuard<'_, Store> {
+        // A move that panics has not changed its record: the moves write last.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn open(
+        &self,
+        session: &SessionId,
+        code: QrCode,
+        deadlines: Deadlines,
+        life: Duration,
+    ) -> LoginWatch {
+        let connection = ConnectionId::random();
+        let mut watch = self.hub.enter(session.record_id(), connection);
+        let now = self.clock.now();
+        let owner = Owner { inbox: String::new(), connection };
+        let record = LoginRecord::open(code, session.code().hash(), owner, deadlines, life, now);
+        watch.settle(record.version(), Standing::Waiting);
+        let mut store = self.store();
+        store.sweep(now);
+        store.records.insert(record.id(), record);
+        watch
+    }
+
+    pub(super) fn refresh(&self, watch: &LoginWatch, code: QrCode, deadlines: Deadlines) -> Refresh {
+        let now = self.clock.now();
+        match self.store().record(watch.login(), now) {
+            Some(record) => record.refresh(watch.connection(), code, deadlines, now),
+            None => Refresh::Gone,
+        }
+    }
+
+    pub(super) fn resume(&self, session: &SessionId) -> Option<(LoginWatch, Resumed)> {
+        let connection = ConnectionId::random();
+        let mut watch = self.hub.enter(session.record_id(), connection);
+        let now = self.clock.now();
+        let mut store = self.store();
+        let record = store.record(session.record_id(), now)?;
+        record.resume(Owner { inbox: String::new(), connection }, now);
+        watch.settle(record.version(), Standing::of(record));
+        self.hub.tell(record.id(), news(record));
+        let standing = match record.state() {
+            LoginState::Waiting { code, shown_until, .. } => {
+                Resumed::Waiting { content: code.content.clone(), shown_for: shown_until.left(now) }
+            }
+            LoginState::Scanned(scan) | LoginState::Redeemed(scan, _) => {
+                let (key, until) = ((scan.by.clone(), record.id()), record.gone_at());
+                if let Some((_, remembered)) = store.counted.get_mut(&key) {
+                    *remembered = until;
+                }
+                Resumed::Scanned
+            }
+        };
+        Some((watch, standing))
+    }
+
+    pub(super) fn claim(&self, scene: &Scene, ticket: &Ticket, by: &OpenId) -> Claim {
+        let now = self.clock.now();
+        let mut store = self.store();
+        let Some(record) = store.record(scene.login(), now) else { return Claim::Over };
+        let claim = record.claim(scene, ticket, by, now);
+        if matches!(claim, Claim::Claimed { .. }) {
+            self.hub.tell(record.id(), news(record));
+        }
+        claim
+    }
+
+    pub(super) fn login_count(&self, by: &OpenId, login: RecordId, life: Duration) -> u64 {
+        let now = self.clock.now();
+        let mut store = self.store();
+        store.sweep(now);
+        let key = (by.clone(), login);
+        let known = store.counted.get(&key).filter(|(_, until)| *until > now).map(|(count, _)| *count);
+        let count = known.unwrap_or_else(|| {
+            let count = store.logins.entry(by.clone()).or_default();
+            *count += 1;
+            *count
+        });
+        store.counted.insert(key, (count, now.after(life)));
+        count
+    }
+
+    pub(super) fn forget(&self, person: &OpenId) {
+        self.store().logins.remove(person);
+    }
+
+    pub(super) fn redeemable(&self, code: &Code) -> Option<(Scan, Duration)> {
+        let now = self.clock.now();
+        let mut store = self.store();
+        let record = store.record(code.login(), now)?;
+        let scan = record.redeemable(&code.hash())?.clone();
+        Some((scan, record.life()))
+    }
+
+    pub(super) fn redeem(&self, code: &Code, request: Uuid) -> Option<Scan> {
+        let now = self.clock.now();
+        self.store().record(code.login(), now)?.redeem(&code.hash(), request, now)
+    }
+}
+
+fn news(record: &LoginRecord) -> News {
+    let connection = record.owner().connection;
+    News { version: record.version(), standing: Standing::of(record), connection }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_keeps_only_what_lives() {
+        let backplane = MemoryBackplane::default();
+        let deadlines = Deadlines { shown: Duration::ZERO, claimable: Duration::ZERO };
+        for _ in 0..10 * SWEEP_AT_LEAST {
+            let session = SessionId::random();
+            let scene = Scene::random(&session);
+            let code = QrCode { scene, ticket: Ticket::parse("t").unwrap(), content: String::new() };
+            backplane.open(&session, code, deadlines, Duration::ZERO);
+        }
+        assert!(backplane.store().records.len() <= SWEEP_AT_LEAST);
+    }
+}

@@ -1,0 +1,16 @@
+-- The application spends a code. One request gets the scan, and gets it again if it asks again.
+-- KEYS: login, scene
+-- ARGV: code_hash, request
+-- Returns nothing, or {nonce, openid, scanned_at}.
+local record = redis.call('HMGET', KEYS[1],
+  'state', 'code_hash', 'nonce', 'openid', 'scanned_at', 'redeemed_by', 'life')
+if record[2] ~= ARGV[1] then return false end
+if record[1] == 'scanned' then
+  redis.call('HINCRBY', KEYS[1], 'version', 1)
+  redis.call('HSET', KEYS[1], 'state', 'redeemed', 'redeemed_by', ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], record[7])
+  redis.call('PEXPIRE', KEYS[2], record[7])
+elseif record[1] ~= 'redeemed' or record[6] ~= ARGV[2] then
+  return false
+end
+return {record[3], record[4], record[5]}

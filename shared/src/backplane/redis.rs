@@ -1,0 +1,312 @@
+//! The backplane of many processes: one Lua script a move, keys that work in Redis Cluster, notices by pub/sub.
+//!
+//! What the client library does and does not do by itself is in docs/redis.md.
+
+mod connection;
+mod inbox;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::error::{Error as FredError, ErrorKind};
+use fred::interfaces::{HashesInterface, KeysInterface};
+use fred::types::scripts::Script;
+use fred::types::{FromValue, Value};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use self::connection::Connection;
+use self::inbox::Inbox;
+use super::hub::{Hub, Standing};
+use super::{Error, LoginWatch, Resumed};
+use crate::login::{
+    Claim, Code, CodeHash, ConnectionId, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene,
+    SessionId, Ticket, Timestamp, millis,
+};
+use crate::settings::{Invalid, Secret};
+
+/// The URL is none that the Redis client understands. Its text says what is wrong, without the URL.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct MalformedUrl(String);
+
+impl MalformedUrl {
+    /// What a program says before it ends.
+    #[must_use]
+    pub fn invalid(&self) -> Invalid {
+        Invalid::malformed("REDIS_URL", format!("a Redis URL such as redis://host:6379 ({self})"))
+    }
+}
+
+/// What a process does with its backplane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Makes moves, and watches the logins whose browsers it holds.
+    Watches,
+    /// Only makes moves: no inbox, no subscription.
+    Moves,
+}
+
+/// The store that all replicas share.
+#[derive(Clone, Debug)]
+pub struct RedisBackplane {
+    commands: Connection,
+    inbox: Option<Inbox>,
+    hub: Arc<Hub>,
+    scripts: Arc<Scripts>,
+    /// Ends the background tasks with the last clone.
+    _tasks: Arc<DropGuard>,
+}
+
+#[derive(Debug)]
+struct Scripts {
+    open: Script,
+    refresh: Script,
+    resume: Script,
+    claim: Script,
+    redeem: Script,
+    login_count: Script,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            open: Script::from_lua(include_str!("open.lua")),
+            refresh: Script::from_lua(include_str!("refresh.lua")),
+            resume: Script::from_lua(include_str!("resume.lua")),
+            claim: Script::from_lua(include_str!("claim.lua")),
+            redeem: Script::from_lua(include_str!("redeem.lua")),
+            login_count: Script::from_lua(include_str!("login_count.lua")),
+        }
+    }
+}
+
+/// The names of everything in Redis. The braces are the hash tag: what one script touches lies in one slot.
+struct Keys;
+
+impl Keys {
+    /// The record, a hash.
+    fn login(id: RecordId) -> String {
+        format!("scanlogin:{{{id}}}:login")
+    }
+
+    /// The mapping: the random part of the record's live scene. A scene names its record, so this key is found from
+    /// it; that it lives `SCENE_TTL` is what makes a scene expire.
+    fn scene(id: RecordId) -> String {
+        format!("scanlogin:{{{id}}}:scene")
+    }
+
+    /// How many logins a person has made.
+    fn logins(person: &str) -> String {
+        format!("scanlogin:{{{person}}}:logins")
+    }
+
+    /// The number that one login was counted as.
+    fn counted(person: &str, login: RecordId) -> String {
+        format!("scanlogin:{{{person}}}:counted:{login}")
+    }
+
+    /// The channel of one process. New at every start, so that a dead process never looks alive.
+    fn inbox(process: Uuid) -> String {
+        format!("scanlogin:inbox:{process}")
+    }
+}
+
+/// See [`super::Backplane`] for what each method promises.
+impl RedisBackplane {
+    /// Begins to connect, and goes on trying for as long as the backplane is held; needs a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The URL is malformed. A server that cannot be reached is no error here: see [`Self::is_reachable`].
+    pub fn connect(url: &Secret, role: Role) -> Result<Self, MalformedUrl> {
+        let tasks = CancellationToken::new();
+        let commands = Connection::open(url, &tasks)?;
+        let hub = Arc::<Hub>::default();
+        let inbox = match role {
+            Role::Moves => None,
+            Role::Watches => Some(Inbox::open(url, commands.client().clone(), hub.clone(), &tasks)?),
+        };
+        Ok(Self { commands, inbox, hub, scripts: Arc::default(), _tasks: Arc::new(tasks.drop_guard()) })
+    }
+
+    pub(super) fn is_reachable(&self) -> bool {
+        self.commands.is_reachable() && self.inbox.as_ref().is_none_or(Inbox::is_reachable)
+    }
+
+    fn client(&self) -> &Client {
+        self.commands.client()
+    }
+
+    fn inbox(&self) -> Result<&str, Error> {
+        self.inbox.as_ref().map(Inbox::name).ok_or(Error::Nonsense("a process without an inbox"))
+    }
+
+    pub(super) async fn open(
+        &self,
+        session: &SessionId,
+        code: QrCode,
+        deadlines: Deadlines,
+        life: Duration,
+    ) -> Result<LoginWatch, Error> {
+        let id = session.record_id();
+        let mut watch = self.hub.enter(id, ConnectionId::random());
+        let arguments: Vec<Value> = vec![
+            self.inbox()?.into(),
+            watch.connection().to_string().into(),
+            code.scene.nonce().into(),
+            code.ticket.expose().into(),
+            code.content.into(),
+            number(deadlines.shown),
+            number(deadlines.claimable),
+            number(life),
+            session.code().hash().text().into(),
+        ];
+        match self.run::<u64>(&self.scripts.open, login_keys(id), arguments).await? {
+            0 => Err(Error::Nonsense("a new login")),
+            version => {
+                watch.settle(version, Standing::Waiting);
+                Ok(watch)
+            }
+        }
+    }
+
+    pub(super) async fn refresh(
+        &self,
+        watch: &LoginWatch,
+        code: QrCode,
+        deadlines: Deadlines,
+    ) -> Result<Refresh, Error> {
+        let arguments: Vec<Value> = vec![
+            watch.connection().to_string().into(),
+            code.scene.nonce().into(),
+            code.ticket.expose().into(),
+            code.content.into(),
+            number(deadlines.shown),
+            number(deadlines.claimable),
+        ];
+        let answer: String = self.run(&self.scripts.refresh, login_keys(watch.login()), arguments).await?;
+        match answer.as_str() {
+            "replaced" => Ok(Refresh::Replaced),
+            "scanned" => Ok(Refresh::AlreadyScanned),
+            "not_owner" => Ok(Refresh::NotOwner),
+            "gone" => Ok(Refresh::Gone),
+            _ => Err(Error::Nonsense("a refresh")),
+        }
+    }
+
+    pub(super) async fn resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
+        type Answer = Option<(String, u64, String, u64, String, u64)>;
+        let id = session.record_id();
+        let mut watch = self.hub.enter(id, ConnectionId::random());
+        let arguments: Vec<Value> =
+            vec![id.to_string().into(), self.inbox()?.into(), watch.connection().to_string().into()];
+        let answer: Answer = self.run(&self.scripts.resume, login_keys(id), arguments).await?;
+        let Some((state, version, content, shown_ms, openid, life_ms)) = answer else { return Ok(None) };
+        if state == "waiting" {
+            watch.settle(version, Standing::Waiting);
+            return Ok(Some((
+                watch,
+                Resumed::Waiting { content, shown_for: Duration::from_millis(shown_ms) },
+            )));
+        }
+        let openid = OpenId::parse(&openid).ok_or(Error::Nonsense("a scan"))?;
+        // The record lives on, so the memory of its number must: whoever asks next gets the same.
+        self.login_count(&openid, id, Duration::from_millis(life_ms)).await?;
+        watch.settle(version, Standing::Scanned);
+        Ok(Some((watch, Resumed::Scanned)))
+    }
+
+    pub(super) async fn claim(&self, scene: &Scene, ticket: &Ticket, by: &OpenId) -> Result<Claim, Error> {
+        let id = scene.login();
+        let arguments =
+            vec![id.to_string(), scene.nonce(), ticket.expose().to_owned(), by.expose().to_owned()];
+        let (outcome, life_ms): (String, u64) =
+            self.run(&self.scripts.claim, login_keys(id), arguments).await?;
+        let life = Duration::from_millis(life_ms);
+        match outcome.as_str() {
+            "claimed" => Ok(Claim::Claimed { life }),
+            "repeated" => Ok(Claim::Repeated { life }),
+            "taken" => Ok(Claim::Taken),
+            "over" => Ok(Claim::Over),
+            "wrong_ticket" => Ok(Claim::WrongTicket),
+            _ => Err(Error::Nonsense("a claim")),
+        }
+    }
+
+    pub(super) async fn login_count(
+        &self,
+        by: &OpenId,
+        login: RecordId,
+        life: Duration,
+    ) -> Result<u64, Error> {
+        let person = by.hash();
+        let keys = vec![Keys::logins(&person), Keys::counted(&person, login)];
+        self.run(&self.scripts.login_count, keys, vec![number(life)]).await
+    }
+
+    pub(super) async fn forget(&self, person: &OpenId) -> Result<(), Error> {
+        self.client().del::<(), _>(Keys::logins(&person.hash())).await.map_err(Error::Unavailable)
+    }
+
+    pub(super) async fn redeemable(&self, code: &Code) -> Result<Option<(Scan, Duration)>, Error> {
+        let fields = ["state", "code_hash", "nonce", "openid", "scanned_at", "life"];
+        let record: Vec<Option<String>> = self
+            .client()
+            .hmget(Keys::login(code.login()), fields.to_vec())
+            .await
+            .map_err(Error::Unavailable)?;
+        let [Some(state), Some(hash), Some(nonce), Some(openid), Some(at), Some(life)] = record.as_slice()
+        else {
+            return Ok(None);
+        };
+        if state != "scanned" || CodeHash::parse(hash) != Some(code.hash()) {
+            return Ok(None);
+        }
+        let life = life.parse().map_err(|_| Error::Nonsense("a record's life"))?;
+        let at = at.parse().map_err(|_| Error::Nonsense("a scan"))?;
+        Ok(Some((scan(code.login(), nonce, openid, at)?, Duration::from_millis(life))))
+    }
+
+    pub(super) async fn redeem(&self, code: &Code, request: Uuid) -> Result<Option<Scan>, Error> {
+        let arguments = vec![code.hash().text(), request.to_string()];
+        let answer: Option<(String, String, u64)> =
+            self.run(&self.scripts.redeem, login_keys(code.login()), arguments).await?;
+        answer.map(|(nonce, openid, at)| scan(code.login(), &nonce, &openid, at)).transpose()
+    }
+
+    async fn run<R: FromValue>(
+        &self,
+        script: &Script,
+        keys: Vec<String>,
+        arguments: Vec<impl Into<Value>>,
+    ) -> Result<R, Error> {
+        let arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
+        let answer: Value =
+            script.evalsha_with_reload(self.client(), keys, arguments).await.map_err(Error::Unavailable)?;
+        answer.convert().map_err(|error| match error.kind() {
+            ErrorKind::Parse | ErrorKind::NotFound => Error::Nonsense("a move"),
+            _ => Error::Unavailable(error),
+        })
+    }
+}
+
+fn login_keys(id: RecordId) -> Vec<String> {
+    vec![Keys::login(id), Keys::scene(id)]
+}
+
+fn number(duration: Duration) -> Value {
+    Value::String(millis(duration).to_string().into())
+}
+
+fn scan(login: RecordId, nonce: &str, openid: &str, at: u64) -> Result<Scan, Error> {
+    let scene = Scene::parse(&format!("{login}{nonce}")).ok_or(Error::Nonsense("a scene"))?;
+    let by = OpenId::parse(openid).ok_or(Error::Nonsense("a scan"))?;
+    Ok(Scan { scene, by, at: Timestamp(at) })
+}
+
+/// The library's errors that say what is wrong with a URL, without the URL.
+fn malformed(error: &FredError) -> MalformedUrl {
+    MalformedUrl(error.details().to_owned())
+}

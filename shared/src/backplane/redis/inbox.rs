@@ -1,0 +1,154 @@
+//! The process's channel: subscribed once for life, and whatever may have been missed is read again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::error::Error as FredError;
+use fred::interfaces::{ClientLike, EventInterface, HashesInterface, PubsubInterface};
+use fred::types::Message;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::connection::Connection;
+use super::{Keys, MalformedUrl};
+use crate::backplane::hub::{Hub, News, Standing};
+use crate::login::{ConnectionId, RecordId};
+use crate::settings::Secret;
+
+/// Records read in one go after an outage; small, so that moves are not kept waiting behind them.
+const READ_AT_ONCE: usize = 256;
+/// Pause before another try to subscribe or to read what was missed.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// The channel of this process.
+#[derive(Clone, Debug)]
+pub(super) struct Inbox {
+    name: Arc<str>,
+    connection: Connection,
+    subscribed: Arc<AtomicBool>,
+}
+
+impl Inbox {
+    /// Begins to subscribe. `commands` reads the records; the task ends with `tasks`.
+    pub(super) fn open(
+        url: &Secret,
+        commands: Client,
+        hub: Arc<Hub>,
+        tasks: &CancellationToken,
+    ) -> Result<Self, MalformedUrl> {
+        let connection = Connection::open(url, tasks)?;
+        let inbox = Self { name: Keys::inbox(Uuid::new_v4()).into(), connection, subscribed: Arc::default() };
+        let reader = Reader { inbox: inbox.clone(), commands, hub };
+        let tasks = tasks.clone();
+        tokio::spawn(async move { tasks.run_until_cancelled(reader.run()).await });
+        Ok(inbox)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether notices arrive: subscribed, and what was missed before is read.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.subscribed.load(Ordering::Relaxed) && self.connection.is_reachable()
+    }
+}
+
+struct Reader {
+    inbox: Inbox,
+    commands: Client,
+    hub: Arc<Hub>,
+}
+
+impl Reader {
+    /// Reads notices for ever. Every new connection, and every lag behind the queue, is followed by catching up.
+    async fn run(&self) {
+        let client = self.inbox.connection.client();
+        // Both before the first subscription, so that no connection and no notice is missed.
+        let mut connected = client.reconnect_rx();
+        let mut notices = client.message_rx();
+        loop {
+            let caught_up = async {
+                self.catch_up().await;
+                self.inbox.subscribed.store(true, Ordering::Relaxed);
+                // From here on only a new connection or a lag is a reason to catch up.
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = caught_up => {}
+                event = connected.recv() => if event == Err(RecvError::Closed) { return },
+                end = self.read(&mut notices) => if end == RecvError::Closed { return },
+            }
+            self.inbox.subscribed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Passes notices on until there are none or some were lost.
+    async fn read(&self, notices: &mut tokio::sync::broadcast::Receiver<Message>) -> RecvError {
+        loop {
+            match notices.recv().await {
+                Ok(message) => match message.value.as_str().as_deref().and_then(parse) {
+                    Some((login, news)) => self.hub.tell(login, news),
+                    None => tracing::warn!("a notice makes no sense: does another program use our channel?"),
+                },
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Subscribes, has it acknowledged, then reads every watched record: in that order nothing is missed.
+    async fn catch_up(&self) {
+        while let Err(error) = self.try_to_catch_up().await {
+            tracing::debug!(%error, "cannot subscribe yet");
+            time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    async fn try_to_catch_up(&self) -> Result<(), FredError> {
+        let client = self.inbox.connection.client();
+        client.subscribe(&*self.inbox.name).await?;
+        // The library's subscribe means written; an answered PING after it on the same connection means done.
+        client.ping::<()>(None).await?;
+        for logins in self.hub.logins().chunks(READ_AT_ONCE) {
+            let records = self.commands.pipeline();
+            for login in logins {
+                let fields = vec!["version", "state", "connection"];
+                records.hmget::<(), _, _>(Keys::login(*login), fields).await?;
+            }
+            let records: Vec<Vec<Option<String>>> = records.all().await?;
+            for (login, record) in logins.iter().zip(records) {
+                match record.as_slice() {
+                    [Some(version), Some(state), Some(connection)] => {
+                        if let Some(news) = news(version, state, connection) {
+                            self.hub.tell(*login, news);
+                        }
+                    }
+                    _ => self.hub.tell_gone(*login),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a notice: the login, its version, its state, the connection that has it.
+fn parse(notice: &str) -> Option<(RecordId, News)> {
+    let mut words = notice.split(' ');
+    let mut word = || words.next();
+    let login = RecordId::parse(word()?)?;
+    let news = news(word()?, word()?, word()?)?;
+    Some((login, news))
+}
+
+fn news(version: &str, state: &str, connection: &str) -> Option<News> {
+    let standing = match state {
+        "waiting" => Standing::Waiting,
+        "scanned" | "redeemed" => Standing::Scanned,
+        _ => return None,
+    };
+    Some(News { version: version.parse().ok()?, standing, connection: ConnectionId::parse(connection)? })
+}

@@ -1,0 +1,14 @@
+//! What both services must agree on, or both need to start and stop. Code moves in when the second service uses
+//! it, not before.
+//!
+//! * [`login`]: the domain. The login record, its moves, and the secrets around it; imports nothing of ours.
+//! * [`backplane`]: what joins the replicas. One contract, two implementations: Redis and memory.
+//! * [`settings`], [`telemetry`], [`shutdown`], [`admin`], [`serve`]: from the first line of `main` to the last.
+
+pub mod admin;
+pub mod backplane;
+pub mod login;
+pub mod serve;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;

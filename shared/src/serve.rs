@@ -1,0 +1,171 @@
+//! The accept loop. `axum::serve` has neither a time-out for reading headers nor TCP_NODELAY, and a service on the open
+//! internet needs both.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// Time for a client to send a request's head, and to send another request on a connection that it keeps.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request's head; more than any browser or proxy sends.
+const HEAD_BUFFER: usize = 16 * 1024;
+/// Connections that the kernel holds for us while all replicas' browsers come back at once.
+const BACKLOG: i32 = 4096;
+/// Pause after `accept` failed for want of file descriptors, so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds the listener called `name` (`public`, `admin`), and logs the address that it got: a large backlog for bursts,
+/// and an address that can be bound again right after a restart.
+///
+/// # Errors
+///
+/// The address is taken, not ours, or not permitted; the message names it.
+pub fn bind(name: &'static str, address: SocketAddr) -> io::Result<TcpListener> {
+    let listen = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    let listener =
+        listen().map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
+    tracing::info!(listener = name, address = %listener.local_addr()?, "listening");
+    Ok(listener)
+}
+
+/// Connections that an operators' listener needs at once.
+const ADMIN_SOCKETS: usize = 64;
+
+/// A program's two listeners and its way out.
+#[derive(Debug)]
+pub struct Server {
+    /// The public listener.
+    pub public: TcpListener,
+    /// The operators' listener: it answers until the very end.
+    pub admin: TcpListener,
+    /// Connections of the public listener, before they are upgraded.
+    pub max_sockets: usize,
+    /// For requests to end and for whoever else has to leave.
+    pub leave_time: Duration,
+}
+
+impl Server {
+    /// Serves both until `shutdown`; then gives the requests under way, and after them `leave`, the time to end.
+    ///
+    /// # Errors
+    ///
+    /// The accept loop broke, which is a defect.
+    pub async fn run(
+        self,
+        public: Router,
+        admin: Router,
+        shutdown: CancellationToken,
+        leave: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        // Ends with the process: readiness must be told while the program drains, too.
+        tokio::spawn(serve(self.admin, admin, ADMIN_SOCKETS, CancellationToken::new()));
+        let mut serving = tokio::spawn(serve(self.public, public, self.max_sockets, shutdown.clone()));
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            ended = &mut serving => return ended.map_err(io::Error::other),
+        }
+        let left = tokio::time::timeout(self.leave_time, async {
+            let ended = serving.await;
+            leave.await;
+            ended
+        });
+        match left.await {
+            Ok(ended) => ended.map_err(io::Error::other),
+            Err(_) => {
+                tracing::warn!(limit_s = self.leave_time.as_secs(), "some connections did not leave in time");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Serves HTTP/1.1 until `shutdown`, then lets the requests under way finish; the caller bounds that time. At most
+/// `max_sockets` connections that are not upgraded exist at once; more wait in the kernel's queue.
+///
+/// Handlers find the peer's address as [`ConnectInfo<SocketAddr>`]. Upgraded connections are their handler's to track.
+pub async fn serve(listener: TcpListener, router: Router, max_sockets: usize, shutdown: CancellationToken) {
+    let sockets = Arc::new(Semaphore::new(max_sockets.min(Semaphore::MAX_PERMITS)));
+    let connections = TaskTracker::new();
+    loop {
+        let accept = async {
+            let Ok(permit) = sockets.clone().acquire_owned().await else { std::future::pending().await };
+            (permit, listener.accept().await)
+        };
+        let Some((permit, accepted)) = shutdown.run_until_cancelled(accept).await else { break };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (router, shutdown) = (router.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    serve_connection(stream, peer, router, shutdown).await;
+                    drop(permit);
+                });
+            }
+            Err(error) if is_connection_error(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections, trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+    // Fails only on a socket that is closed already, which the next read tells.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+/// Errors of one connection that was given up before it was accepted, not of the listener.
+fn is_connection_error(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
