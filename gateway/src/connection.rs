@@ -1,0 +1,306 @@
+//! One browser, from upgrade to close: the loop reads like the protocol.
+
+use std::time::Duration;
+
+use shared::backplane::{Change, LoginWatch, Resumed};
+use shared::login::{Deadlines, QrCode, Refresh, Scene, SessionId};
+use tokio::time::{self, Instant};
+
+use crate::Gateway;
+use crate::browser::{Browser, Gone, Incoming};
+use crate::protocol::{ClientMessage, CloseCode, ErrorCode, ServerMessage};
+use crate::qr;
+
+/// For a QR code from the platform, with a new token and a second try if it must be; below the 10 s after which the
+/// element gives a silent connection up.
+const QR_CODE_TIMEOUT: Duration = Duration::from_secs(8);
+/// When a browser may try again while the backplane is away.
+const BACKPLANE_RETRY: Duration = Duration::from_secs(3);
+/// Messages that make no sense before the connection is closed; a browser of ours sends none.
+const NONSENSE_MAX: u32 = 20;
+
+/// What a browser asked for when it connected.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A new session.
+    Begin,
+    /// The session with this secret; `None` if the text cannot be one.
+    Resume(Option<SessionId>),
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Left,
+    Over,
+    Replaced,
+    TooBig,
+    Nonsense,
+}
+
+impl From<Gone> for Ending {
+    fn from(_: Gone) -> Self {
+        Self::Left
+    }
+}
+
+/// A login that this connection has.
+struct Login {
+    session: SessionId,
+    watch: LoginWatch,
+    /// When the page's code is over; `None` once it is, or once it does not matter any more.
+    code_ends: Option<Instant>,
+    scanned: bool,
+}
+
+/// What happens to the login.
+enum Event {
+    Changed(Change),
+    CodeOver,
+}
+
+impl Login {
+    /// Waits for the next thing that happens. Cancel safe.
+    async fn next(&mut self) -> Event {
+        match self.code_ends {
+            None => Event::Changed(self.watch.changed().await),
+            Some(ends) => tokio::select! {
+                change = self.watch.changed() => Event::Changed(change),
+                () = time::sleep_until(ends) => Event::CodeOver,
+            },
+        }
+    }
+}
+
+struct Connection<'a> {
+    gateway: &'a Gateway,
+    browser: Browser,
+    login: Option<Login>,
+    /// When the session's life is over, unless it moves before.
+    ends: Instant,
+    nonsense: u32,
+}
+
+/// Talks with a browser until it leaves, its session's life is over, or the replica goes away.
+pub(crate) async fn run(gateway: &Gateway, browser: Browser, request: Request) {
+    let ends = Instant::now() + gateway.settings().session_ttl;
+    let mut connection = Connection { gateway, browser, login: None, ends, nonsense: 0 };
+    let ending = gateway.shutdown().run_until_cancelled(connection.talk(request)).await;
+    let Connection { browser, login, .. } = connection;
+    drop(login);
+    match ending {
+        None => browser.close(CloseCode::Restart, "this replica is going away").await,
+        Some(Ending::Left) => {}
+        Some(Ending::Over) => browser.close(CloseCode::Done, "the session is over").await,
+        Some(Ending::Replaced) => browser.close(CloseCode::Policy, "replaced").await,
+        Some(Ending::TooBig) => browser.close(CloseCode::TooBig, "message too big").await,
+        Some(Ending::Nonsense) => browser.close(CloseCode::Policy, "too many bad messages").await,
+    }
+}
+
+impl Connection<'_> {
+    async fn talk(&mut self, request: Request) -> Ending {
+        let Err(ending) = self.log_in(request).await;
+        ending
+    }
+
+    async fn log_in(&mut self, request: Request) -> Result<std::convert::Infallible, Ending> {
+        match request {
+            Request::Begin => self.begin().await?,
+            Request::Resume(session) => self.resume(session).await?,
+        }
+        loop {
+            let login = async {
+                match &mut self.login {
+                    Some(login) => login.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                event = login => self.on_login(event).await?,
+                incoming = self.browser.next() => self.on_browser(incoming).await?,
+                () = time::sleep_until(self.ends) => return Err(Ending::Over),
+            }
+        }
+    }
+
+    async fn on_login(&mut self, event: Event) -> Result<(), Ending> {
+        match event {
+            Event::Changed(Change::Scanned) => {
+                self.moved();
+                self.succeed().await
+            }
+            Event::Changed(Change::Replaced) => self.replaced().await,
+            Event::Changed(Change::Gone) => {
+                self.login = None;
+                self.refuse(ErrorCode::UnknownSession, None).await
+            }
+            Event::CodeOver => {
+                if let Some(login) = &mut self.login {
+                    login.code_ends = None;
+                    tracing::info!(login = %login.watch.login(), "code expired");
+                }
+                Ok(self.browser.send(&ServerMessage::Expired).await?)
+            }
+        }
+    }
+
+    async fn on_browser(&mut self, incoming: Incoming) -> Result<(), Ending> {
+        match incoming {
+            Incoming::Message(ClientMessage::Refresh) => self.refresh().await,
+            Incoming::Message(ClientMessage::Unknown) => Ok(()),
+            Incoming::NotUnderstood if self.nonsense == NONSENSE_MAX => Err(Ending::Nonsense),
+            Incoming::NotUnderstood => {
+                self.nonsense += 1;
+                self.refuse(ErrorCode::BadMessage, None).await
+            }
+            Incoming::TooBig => Err(Ending::TooBig),
+            Incoming::Gone => Err(Ending::Left),
+        }
+    }
+
+    /// Opens a new session and shows its first code.
+    async fn begin(&mut self) -> Result<(), Ending> {
+        let session = SessionId::random();
+        let asked = Instant::now();
+        let Some(code) = self.make_code(&session).await? else { return Ok(()) };
+        let content = code.content.clone();
+        let (deadlines, life) = (self.deadlines(asked), self.gateway.settings().session_ttl);
+        match self.gateway.backplane().open(&session, code, deadlines, life).await {
+            Ok(watch) => {
+                tracing::info!(login = %watch.login(), replica = self.gateway.replica(), "login opened");
+                self.login = Some(Login { session, watch, code_ends: None, scanned: false });
+                self.moved();
+                self.show(&content, asked + self.gateway.settings().scene_ttl).await
+            }
+            Err(error) => self.backplane_failed(&error).await,
+        }
+    }
+
+    /// Takes a session over from wherever it was.
+    async fn resume(&mut self, session: Option<SessionId>) -> Result<(), Ending> {
+        let Some(session) = session else { return self.refuse(ErrorCode::UnknownSession, None).await };
+        let asked = Instant::now();
+        let (watch, resumed) = match self.gateway.backplane().resume(&session).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return self.refuse(ErrorCode::UnknownSession, None).await,
+            Err(error) => {
+                self.backplane_failed(&error).await?;
+                // The session is unharmed, but not here: the browser comes back with it.
+                return Err(Ending::Left);
+            }
+        };
+        tracing::info!(login = %watch.login(), replica = self.gateway.replica(), "login resumed");
+        self.login = Some(Login { session, watch, code_ends: None, scanned: false });
+        self.moved();
+        match resumed {
+            Resumed::Scanned => self.succeed().await,
+            Resumed::Waiting { shown_for, .. } if shown_for.is_zero() => {
+                Ok(self.browser.send(&ServerMessage::Expired).await?)
+            }
+            Resumed::Waiting { content, shown_for } => self.show(&content, asked + shown_for).await,
+        }
+    }
+
+    /// Shows a new code in the place of the present one, or whatever the session has come to meanwhile.
+    async fn refresh(&mut self) -> Result<(), Ending> {
+        let Some(login) = &self.login else { return self.begin().await };
+        if login.scanned {
+            return self.succeed().await;
+        }
+        let session = login.session.clone();
+        let asked = Instant::now();
+        let Some(code) = self.make_code(&session).await? else { return Ok(()) };
+        let content = code.content.clone();
+        let deadlines = self.deadlines(asked);
+        let Some(login) = &self.login else { return Ok(()) };
+        match self.gateway.backplane().refresh(&login.watch, code, deadlines).await {
+            Ok(Refresh::Replaced) => {
+                self.moved();
+                self.show(&content, asked + self.gateway.settings().scene_ttl).await
+            }
+            Ok(Refresh::AlreadyScanned) => self.succeed().await,
+            Ok(Refresh::NotOwner) => self.replaced().await,
+            Ok(Refresh::Gone) => {
+                self.login = None;
+                Box::pin(self.begin()).await
+            }
+            Err(error) => self.backplane_failed(&error).await,
+        }
+    }
+
+    /// Asks the platform for a QR code; `None` if the browser was told that there is none.
+    async fn make_code(&mut self, session: &SessionId) -> Result<Option<QrCode>, Ending> {
+        if !self.gateway.backplane().is_reachable() {
+            self.refuse(ErrorCode::BackplaneUnavailable, Some(BACKPLANE_RETRY)).await?;
+            return Ok(None);
+        }
+        let scene = Scene::random(session);
+        let lifetime = self.gateway.settings().scene_ttl;
+        let asked = self.gateway.platform().create_qr_code(&scene, lifetime);
+        let retry_after = match time::timeout(QR_CODE_TIMEOUT, asked).await {
+            Ok(Ok(code)) => return Ok(Some(code)),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no QR code");
+                error.retry_after()
+            }
+            Err(_) => {
+                tracing::warn!(limit_s = QR_CODE_TIMEOUT.as_secs(), "no QR code: the platform is too slow");
+                BACKPLANE_RETRY
+            }
+        };
+        self.refuse(ErrorCode::PlatformUnavailable, Some(retry_after)).await?;
+        Ok(None)
+    }
+
+    /// The page's time counts from before the platform was asked, so that it is over before the code is.
+    fn deadlines(&self, asked: Instant) -> Deadlines {
+        let claimable = self.gateway.settings().scene_ttl;
+        Deadlines { shown: claimable.saturating_sub(asked.elapsed()), claimable }
+    }
+
+    /// The session moved: its life begins anew.
+    fn moved(&mut self) {
+        self.ends = Instant::now() + self.gateway.settings().session_ttl;
+    }
+
+    async fn show(&mut self, content: &str, ends: Instant) -> Result<(), Ending> {
+        let Some(login) = &mut self.login else { return Ok(()) };
+        let Some(url) = qr::data_uri(content) else {
+            tracing::error!("the platform's text fits no QR code");
+            return self.refuse(ErrorCode::PlatformUnavailable, None).await;
+        };
+        login.code_ends = Some(ends);
+        let expires_in = ends.saturating_duration_since(Instant::now()).as_secs();
+        let session = login.session.expose();
+        let message = ServerMessage::QrcodeUrl { url, content: content.to_owned(), session, expires_in };
+        Ok(self.browser.send(&message).await?)
+    }
+
+    async fn succeed(&mut self) -> Result<(), Ending> {
+        let Some(login) = &mut self.login else { return Ok(()) };
+        login.scanned = true;
+        login.code_ends = None;
+        let user = self.gateway.settings().display_name.clone();
+        let message = ServerMessage::ScanSuccess { user, code: login.session.code().expose() };
+        self.browser.send(&message).await?;
+        tracing::info!(login = %login.watch.login(), replica = self.gateway.replica(), "login pushed");
+        Ok(())
+    }
+
+    async fn replaced(&mut self) -> Result<(), Ending> {
+        self.refuse(ErrorCode::Replaced, None).await?;
+        Err(Ending::Replaced)
+    }
+
+    async fn backplane_failed(&mut self, error: &shared::backplane::Error) -> Result<(), Ending> {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        tracing::warn!(%error, cause, "login cannot be recorded");
+        self.refuse(ErrorCode::BackplaneUnavailable, Some(BACKPLANE_RETRY)).await
+    }
+
+    async fn refuse(&mut self, code: ErrorCode, retry_after: Option<Duration>) -> Result<(), Ending> {
+        let seconds = retry_after.map(|after| after.as_secs().max(1));
+        Ok(self.browser.send(&code.message(seconds)).await?)
+    }
+}

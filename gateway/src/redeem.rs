@@ -1,0 +1,141 @@
+//! `POST /api/redeem`: the application's server turns the one-time code into who logged in.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use shared::backplane;
+use shared::login::{Code, Scan};
+use shared::settings::Secret;
+use subtle::ConstantTimeEq;
+use tokio::time;
+use uuid::Uuid;
+
+use crate::Gateway;
+use crate::wechat::Person;
+
+/// The largest request; a code has 65 characters.
+pub(crate) const REQUEST_MAX: usize = 4096;
+/// For looking the person up: nice to have, so not worth an application's time-out.
+const PERSON_TIMEOUT: Duration = Duration::from_secs(2);
+/// Seconds after which an application may try again while the backplane is away.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("3");
+
+/// Who logged in.
+#[derive(Serialize)]
+struct Identity {
+    openid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unionid: Option<String>,
+    nickname: String,
+    login_count: u64,
+    /// RFC 3339, UTC.
+    scanned_at: String,
+}
+
+/// Why there is no identity.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("redeeming is off: set REDEEM_SECRET at the gateway")]
+    Off,
+    #[error("the bearer token is missing or wrong")]
+    Unauthorized,
+    #[error("expected a JSON object with the text field \"code\"")]
+    Malformed,
+    #[error("the code is unknown, not yet scanned, or used")]
+    NoSuchCode,
+    #[error(transparent)]
+    Backplane(#[from] backplane::Error),
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body {
+            error: String,
+        }
+        let (status, header) = match &self {
+            Self::Off => (StatusCode::NOT_FOUND, None),
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))))
+            }
+            Self::Malformed => (StatusCode::BAD_REQUEST, None),
+            Self::NoSuchCode => (StatusCode::GONE, None),
+            Self::Backplane(error) => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "code not redeemed");
+                (StatusCode::SERVICE_UNAVAILABLE, Some((RETRY_AFTER, RETRY_AFTER_S)))
+            }
+        };
+        let mut response = (status, Json(Body { error: self.to_string() })).into_response();
+        response.headers_mut().extend(header);
+        response
+    }
+}
+
+/// Answers with the identity, once. The person is looked up before the code is spent, so that a failure in between
+/// leaves the code good.
+pub(crate) async fn redeem(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Error> {
+    authorize(&headers, gateway.settings().redeem_secret.as_ref())?;
+    let request: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| Error::Malformed)?;
+    let code = request.get("code").and_then(Value::as_str).ok_or(Error::Malformed)?;
+    let code = Code::parse(code).ok_or(Error::NoSuchCode)?;
+    let (scan, life) = gateway.backplane().redeemable(&code).await?.ok_or(Error::NoSuchCode)?;
+    let (person, login_count) =
+        tokio::join!(look_up(&gateway, &scan), gateway.backplane().login_count(&scan.by, code.login(), life));
+    let login_count = login_count?;
+    let scan = gateway.backplane().redeem(&code, Uuid::new_v4()).await?.ok_or(Error::NoSuchCode)?;
+    tracing::info!(login = %code.login(), replica = gateway.replica(), "login redeemed");
+    let identity = Identity {
+        openid: scan.by.expose().to_owned(),
+        unionid: person.unionid,
+        nickname: person.nickname.unwrap_or_else(|| gateway.settings().display_name.clone()),
+        login_count,
+        scanned_at: rfc3339(scan.at.0),
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(identity)).into_response())
+}
+
+/// In constant time, whatever is wrong with the token.
+fn authorize(headers: &HeaderMap, secret: Option<&Secret>) -> Result<(), Error> {
+    let secret = secret.ok_or(Error::Off)?;
+    let (scheme, token) = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .ok_or(Error::Unauthorized)?;
+    let right = bool::from(token.trim().as_bytes().ct_eq(secret.expose().as_bytes()));
+    if right && scheme.eq_ignore_ascii_case("bearer") { Ok(()) } else { Err(Error::Unauthorized) }
+}
+
+async fn look_up(gateway: &Gateway, scan: &Scan) -> Person {
+    match time::timeout(PERSON_TIMEOUT, gateway.platform().person(&scan.by)).await {
+        Ok(Ok(person)) => person,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "person not looked up, redeeming without unionid");
+            Person::default()
+        }
+        Err(_) => {
+            tracing::warn!(
+                limit_s = PERSON_TIMEOUT.as_secs(),
+                "person not looked up in time, redeeming without unionid"
+            );
+            Person::default()
+        }
+    }
+}
+
+fn rfc3339(millis: u64) -> String {
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or_else(SystemTime::now);
+    humantime::format_rfc3339_millis(at).to_string()
+}

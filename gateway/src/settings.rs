@@ -1,0 +1,136 @@
+//! The gateway's settings.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use shared::settings::{self, AccountSettings, Invalid, Secret, lifetime};
+use shared::telemetry::LogSettings;
+
+use crate::origin::Origin;
+use crate::wechat::Account;
+use crate::{Config, wechat};
+
+/// What only the gateway knows of, as flags and variables.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct GatewaySettings {
+    /// How long a QR code can be scanned, such as 120s
+    #[arg(long, env = "SCENE_TTL", value_name = "DURATION", default_value = "120s", value_parser = lifetime)]
+    pub scene_ttl: Duration,
+    /// How long a session lives after its last move or reconnect, such as 15m; not below SCENE_TTL
+    #[arg(long, env = "SESSION_TTL", value_name = "DURATION", default_value = "15m", value_parser = lifetime)]
+    pub session_ttl: Duration,
+    /// Exact origins whose pages may open a session, such as https://app.example.com, separated by commas; only the
+    /// gateway's own origin if not set
+    #[arg(long, env = "ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<Origin>,
+    /// Number of browsers that one replica holds, from 1; less where the open-file limit leaves less
+    #[arg(long, env = "MAX_CONNECTIONS", value_name = "NUMBER", default_value = "100000",
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub max_connections: u32,
+    /// Name of this replica in logs; the host name and a random part if not set
+    #[arg(long, env = "REPLICA_ID", value_name = "NAME")]
+    pub replica_id: Option<String>,
+}
+
+impl GatewaySettings {
+    /// Puts everything together, and checks what belongs together.
+    ///
+    /// # Errors
+    ///
+    /// `SESSION_TTL` is below `SCENE_TTL`.
+    pub fn config(
+        self,
+        account: Account,
+        redeem_secret: Option<Secret>,
+        display_name: String,
+    ) -> Result<Config, Invalid> {
+        if self.session_ttl < self.scene_ttl {
+            return Err(Invalid::malformed("SESSION_TTL", "a duration not below SCENE_TTL"));
+        }
+        Ok(Config {
+            account,
+            redeem_secret,
+            display_name,
+            scene_ttl: self.scene_ttl,
+            session_ttl: self.session_ttl,
+            allowed_origins: self.allowed_origins,
+            max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
+            replica: self.replica_id.unwrap_or_else(replica_id),
+        })
+    }
+}
+
+/// The base of the platform's API, without a slash at its end.
+///
+/// # Errors
+///
+/// Not an http or https URL, or one with a query or a fragment.
+pub fn api_base(text: &str) -> Result<String, &'static str> {
+    let url = reqwest::Url::parse(text).map_err(|_| "not a URL")?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.has_host();
+    if plain && matches!(url.scheme(), "http" | "https") {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("not an http or https URL without query")
+    }
+}
+
+/// The host's name, and a random part that is new at every start.
+fn replica_id() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{}-{}", if host.is_empty() { "gateway" } else { host }, &random[..8])
+}
+
+/// What the secrets are, for `--help`.
+const SECRETS: &str = "\
+Secrets (only as variables, or as NAME_FILE=path):
+  WECHAT_APP_SECRET  The account's app secret
+  REDIS_URL          redis://, rediss://, redis+unix://, redis-sentinel:// or redis-cluster:// URL
+  REDEEM_SECRET      What the application's server sends as its bearer token to POST /api/redeem;
+                     redeeming is off if not set";
+
+/// The gateway: holds browsers, makes QR codes, pushes results, redeems codes.
+#[derive(Debug, Parser)]
+#[command(name = "gateway", version, about, after_help = SECRETS)]
+pub struct Settings {
+    /// Address of the public listener, such as 0.0.0.0:8080
+    #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub gateway_listen: SocketAddr,
+    /// Address of the operators' listener (health), such as 0.0.0.0:9090
+    #[arg(long, env = "ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
+    pub admin_listen: SocketAddr,
+    /// Base URL of the platform's API, such as https://api.weixin.qq.com, or the simulator's
+    #[arg(long, env = "WECHAT_API_BASE", value_name = "URL", default_value = wechat::API_BASE, value_parser = api_base)]
+    pub wechat_api_base: String,
+    /// The account.
+    #[command(flatten)]
+    pub account: AccountSettings,
+    /// What only the gateway knows of.
+    #[command(flatten)]
+    pub gateway: GatewaySettings,
+    /// Logs.
+    #[command(flatten)]
+    pub log: LogSettings,
+}
+
+/// The account's app secret.
+///
+/// # Errors
+///
+/// It is not set.
+pub fn app_secret() -> Result<Secret, Invalid> {
+    settings::required_secret("WECHAT_APP_SECRET", "the account's app secret")
+}
+
+/// The secret that the application's server shows; `None` switches redeeming off.
+///
+/// # Errors
+///
+/// It is too short to be a secret.
+pub fn redeem_secret() -> Result<Option<Secret>, Invalid> {
+    settings::secret("REDEEM_SECRET")
+}

@@ -1,0 +1,59 @@
+//! `GET /ws`: who is let in, and with which request.
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use shared::login::SessionId;
+
+use crate::browser::{Browser, sized};
+use crate::connection::{self, Request};
+use crate::protocol::{RESUME_PREFIX, SUBPROTOCOL};
+use crate::{Gateway, origin};
+
+/// Seconds after which a browser that found no room may try again.
+const FULL_RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Refuses foreign origins before anything is made, and more browsers than there is room for; the rest become WebSockets.
+pub(crate) async fn upgrade(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    if !origin::is_allowed(&headers, &gateway.settings().allowed_origins) {
+        tracing::warn!(
+            "a page of a foreign origin was refused: see ALLOWED_ORIGINS, and whether a proxy changes Host"
+        );
+        return (StatusCode::FORBIDDEN, "this origin may not open a session\n").into_response();
+    }
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    if gateway.shutdown().is_cancelled() {
+        return full("this replica is going away\n");
+    }
+    let Ok(place) = gateway.0.browsers.clone().try_acquire_owned() else {
+        return full("no more room for browsers\n");
+    };
+    let request = requested(&upgrade);
+    let tracked = gateway.0.connections.token();
+    sized(upgrade).protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
+        connection::run(&gateway, Browser::new(socket), request).await;
+        drop((tracked, place));
+    })
+}
+
+/// Reads the subprotocols: the secret of a session to resume is one of them.
+fn requested(upgrade: &WebSocketUpgrade) -> Request {
+    let offered = upgrade.requested_protocols().filter_map(|protocol| protocol.to_str().ok());
+    match offered.filter_map(|protocol| protocol.strip_prefix(RESUME_PREFIX)).next() {
+        Some(session) => Request::Resume(SessionId::parse(session)),
+        None => Request::Begin,
+    }
+}
+
+fn full(why: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, FULL_RETRY_AFTER)], why).into_response()
+}

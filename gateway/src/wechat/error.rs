@@ -1,0 +1,100 @@
+//! What can go wrong with the platform, and what the operator does about it.
+
+use std::time::Duration;
+
+/// A call that failed. Its text is for operators and holds no secret: never the URL, which carries the access token.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection, no answer in time, or the connection broke.
+    #[error("the WeChat API cannot be reached ({0}): check DNS, the network and the firewall towards it")]
+    Unreachable(String),
+    /// An answer that is none of the API's: a proxy's or an outage's.
+    #[error("the WeChat API answered with HTTP status {0}: check WECHAT_API_BASE and any proxy on the way")]
+    Status(u16),
+    /// An answer that does not fit the documentation.
+    #[error("the WeChat API answered {0}: check WECHAT_API_BASE and any proxy on the way")]
+    Unreadable(&'static str),
+    /// The platform said no.
+    #[error("the WeChat API refused with {code} ({message}): {advice}")]
+    Refused {
+        /// The platform's number.
+        code: i64,
+        /// The platform's text, which names the address for 40164 and ends in an id for its support.
+        message: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The platform does not take the token that it has just given.
+    #[error(
+        "the WeChat API does not take the access token that it gives: is the app secret being reset, or does \
+         another program force new tokens?"
+    )]
+    TokenNotTaken,
+}
+
+/// Codes that mean: this access token is no good any more (docs/wechat.md, "Tokens").
+const TOKEN_CODES: [i64; 3] = [40001, 40014, 42001];
+/// Longest text of the platform's that goes into a log line.
+const MESSAGE_MAX: usize = 200;
+
+impl Error {
+    pub(super) fn unreachable(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let cause = std::iter::successors(std::error::Error::source(&error), |cause| cause.source()).last();
+        Self::Unreachable(match cause {
+            _ if error.is_timeout() => "no answer in time".to_owned(),
+            Some(cause) => cause.to_string(),
+            None => error.to_string(),
+        })
+    }
+
+    pub(super) fn refused(code: i64, message: &str) -> Self {
+        let message = message.chars().filter(|c| !c.is_control()).take(MESSAGE_MAX).collect();
+        Self::Refused { code, message, advice: advice(code) }
+    }
+
+    /// Whether a new access token may help.
+    pub(super) fn is_about_the_token(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if TOKEN_CODES.contains(code))
+    }
+
+    /// When a browser may try again: soon after a hiccup, later when somebody has to do something first.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Refused { code: -1, .. } | Self::Unreachable(_) | Self::Status(_) => 5,
+            Self::Refused { .. } | Self::Unreadable(_) | Self::TokenNotTaken => 60,
+        })
+    }
+}
+
+/// What to do about a code of the platform's (docs/wechat.md, "Error codes").
+fn advice(code: i64) -> &'static str {
+    match code {
+        -1 => "the platform is busy, it will be asked again",
+        40001 | 40125 => "WECHAT_APP_SECRET is wrong, was reset, or is not this app id's",
+        40002 | 41001 | 41002 | 41004 | 43002 | 43003 | 44002 | 47001 | 40052 | 40053 => {
+            "this is a defect of scan-login, or WECHAT_API_BASE is not the platform: please report it"
+        }
+        40003 => "the person is not of this account, or does not follow it any more",
+        40013 => "WECHAT_APP_ID is wrong: it is case-sensitive and has no blanks",
+        40014 | 42001 => "the access token has ended, a new one will be fetched",
+        40164 => "add the address that the message names to the account's IP allow list (IP白名单)",
+        40243 => {
+            "the app secret is frozen: unfreeze it in the console, which takes effect in about 10 minutes"
+        }
+        45009 => {
+            "the day's quota is used up: wait for the platform's midnight, or clear the quota in the console"
+        }
+        45011 => "too many calls in this minute: it will be asked again",
+        48001 => {
+            "the account lacks the right to make QR codes: it must be a certified service account (服务号), or a test \
+             account (测试号)"
+        }
+        48004 => "the platform has blocked this API for the account: see the console's notices",
+        50004 | 50007 => "the account or its interface is frozen: see the console's notices",
+        89501 | 89503 => "the account's administrator must confirm in WeChat",
+        89506 | 89507 => "the account's administrator refused this address: try again tomorrow",
+        _ => "see the platform's list of return codes",
+    }
+}
