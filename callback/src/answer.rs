@@ -1,0 +1,134 @@
+//! What a message does to the logins, and what its sender reads.
+
+use std::future::Future;
+
+use shared::backplane::{self, Backplane};
+use shared::login::{Claim, OpenId, Scene, Ticket};
+use tokio::time::{Instant, timeout_at};
+
+use crate::message::{Kind, Message};
+use crate::reply::Replies;
+
+/// What came of a message.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The scan took the scene; the person's login of this number.
+    Claimed(u64),
+    /// The same person's scan had taken it, with the same number.
+    Repeated(u64),
+    /// The claim is durable, but its number is not known: the next scan, a repeat, will tell it.
+    Uncounted(Unanswered),
+    /// Another person's scan had taken it.
+    Taken,
+    /// The scene is expired, replaced or unknown.
+    Over,
+    /// The scene is none that we could have made.
+    NoScene,
+    /// The ticket is not the scene's, or there is none: the platform's events have the right one.
+    WrongTicket,
+    /// The claim may have happened or not.
+    Unclaimed(Unanswered),
+    /// The person's login count is gone.
+    Forgotten,
+    /// The person's login count may be there still.
+    NotForgotten(Unanswered),
+    /// A follower or a message.
+    Greeted,
+    /// Nothing to do and nothing to say.
+    Ignored,
+}
+
+/// Why the backplane gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    #[error("the backplane did not answer")]
+    Failed(#[from] backplane::Error),
+    #[error("the platform would not have waited longer")]
+    Late,
+}
+
+impl Outcome {
+    /// Does what the message asks for, by `deadline`.
+    pub(crate) async fn of(message: &Message, backplane: &Backplane, deadline: Instant) -> Self {
+        match &message.kind {
+            Kind::Scan { scene: None, .. } => Self::NoScene,
+            Kind::Scan { ticket: None, .. } => Self::WrongTicket,
+            Kind::Scan { scene: Some(scene), ticket: Some(ticket), .. } => {
+                Self::of_scan(scene, ticket, &message.from, backplane, deadline).await
+            }
+            Kind::Unfollow => match within(deadline, backplane.forget(&message.from)).await {
+                Ok(()) => Self::Forgotten,
+                Err(why) => Self::NotForgotten(why),
+            },
+            Kind::Follow | Kind::Message => Self::Greeted,
+            Kind::Other(_) => Self::Ignored,
+        }
+    }
+
+    async fn of_scan(
+        scene: &Scene,
+        ticket: &Ticket,
+        by: &OpenId,
+        backplane: &Backplane,
+        deadline: Instant,
+    ) -> Self {
+        let claim = match within(deadline, backplane.claim(scene, ticket, by)).await {
+            Ok(claim) => claim,
+            Err(why) => return Self::Unclaimed(why),
+        };
+        let (life, outcome): (_, fn(u64) -> Self) = match claim {
+            Claim::Claimed { life } => (life, Self::Claimed),
+            Claim::Repeated { life } => (life, Self::Repeated),
+            Claim::Taken => return Self::Taken,
+            Claim::Over => return Self::Over,
+            Claim::WrongTicket => return Self::WrongTicket,
+        };
+        within(deadline, backplane.login_count(by, scene.login(), life))
+            .await
+            .map_or_else(Self::Uncounted, outcome)
+    }
+
+    /// What the phone shows; `None` for nothing.
+    pub(crate) fn text(&self, replies: &Replies) -> Option<String> {
+        match self {
+            Self::Claimed(count) | Self::Repeated(count) => Some(replies.success(*count)),
+            Self::Taken | Self::Over | Self::NoScene | Self::WrongTicket => Some(replies.used()),
+            Self::Unclaimed(_) | Self::Uncounted(_) => Some(replies.retry()),
+            Self::Greeted => Some(replies.greeting()),
+            Self::Forgotten | Self::NotForgotten(_) | Self::Ignored => None,
+        }
+    }
+
+    /// Its name in logs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Claimed(_) => "claimed",
+            Self::Repeated(_) => "repeated",
+            Self::Uncounted(_) => "uncounted",
+            Self::Taken => "taken",
+            Self::Over => "over",
+            Self::NoScene => "no_scene",
+            Self::WrongTicket => "wrong_ticket",
+            Self::Unclaimed(_) => "unclaimed",
+            Self::Forgotten => "forgotten",
+            Self::NotForgotten(_) => "not_forgotten",
+            Self::Greeted => "greeted",
+            Self::Ignored => "ignored",
+        }
+    }
+
+    /// Why the backplane gave no answer, where it gave none.
+    pub(crate) fn unanswered(&self) -> Option<&Unanswered> {
+        match self {
+            Self::Uncounted(why) | Self::Unclaimed(why) | Self::NotForgotten(why) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+async fn within<T>(
+    deadline: Instant,
+    answer: impl Future<Output = Result<T, backplane::Error>>,
+) -> Result<T, Unanswered> {
+    Ok(timeout_at(deadline, answer).await.map_err(|_| Unanswered::Late)??)
+}

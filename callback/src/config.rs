@@ -1,0 +1,58 @@
+//! What a callback needs to know, checked already.
+
+use std::time::Duration;
+
+use crate::cipher::AesKeys;
+use crate::reply::Replies;
+use crate::signature::Token;
+
+/// What a callback needs to know about the account, and what it says to people.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The account's app id, which ends every encrypted part.
+    pub app_id: String,
+    /// The account's original id, `gh_…`; when it is known, messages to another are refused.
+    pub original_id: Option<String>,
+    /// The secret part of the platform's signatures.
+    pub token: Token,
+    /// How the platform wraps its pushes.
+    pub mode: Mode,
+    /// How far a call's timestamp may lie from the clock, to either side. The platform has no rule of its own; its
+    /// repeats carry the first attempt's timestamp (docs/wechat.md, "Delivery").
+    pub max_skew: Duration,
+    /// What the phone shows.
+    pub replies: Replies,
+}
+
+/// How the platform wraps its pushes, as the operator says. A push has no say in it: who has seen one signature could
+/// otherwise post a forged body that claims to be plain (docs/wechat.md, "Encryption").
+#[derive(Clone, Debug)]
+pub enum Mode {
+    /// Encrypted.
+    Safe(AesKeys),
+    /// Encrypted, and plain nodes beside it, which are not read.
+    Compatible(AesKeys),
+    /// Not encrypted: the signature does not cover the body.
+    Plain,
+}
+
+impl Mode {
+    /// Its name in settings and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Safe(_) => "safe",
+            Self::Compatible(_) => "compatible",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// The keys of a mode that encrypts.
+    #[must_use]
+    pub fn keys(&self) -> Option<&AesKeys> {
+        match self {
+            Self::Safe(keys) | Self::Compatible(keys) => Some(keys),
+            Self::Plain => None,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Receives the WeChat platform's calls, claims scenes, and answers the phone.
+//!
+//! A call goes through [`signature`], [`cipher`], [`xml`] and [`message`], which are pure functions, then makes its
+//! move on the backplane, and ends in a [`reply`]. What is not authentic changes nothing; what is gets exactly 200
+//! before the platform gives up waiting, whatever the backplane does.
+
+mod answer;
+pub mod cipher;
+mod config;
+mod error;
+pub mod message;
+mod push;
+pub mod reply;
+mod request;
+pub mod settings;
+pub mod signature;
+mod throttle;
+pub mod xml;
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use shared::admin::Report;
+use shared::backplane::Backplane;
+use tokio::time::Instant;
+
+use crate::answer::Outcome;
+pub use crate::config::{Config, Mode};
+use crate::error::Error;
+use crate::push::Push;
+use crate::request::Query;
+use crate::throttle::Throttle;
+
+/// The platform waits for 5 s (docs/wechat.md, "Delivery"), the contract promises 4.5 s; the rest is for the way.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(4200);
+/// The platform's are numbers of 19 digits (docs/wechat.md, "Delivery").
+const ECHOSTR_MAX: usize = 1024;
+
+/// The account's server, as the platform knows it. Clones are the same one.
+#[derive(Clone)]
+pub struct Callback {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    backplane: Backplane,
+    draining: AtomicBool,
+    /// Lines about calls that anybody could have made.
+    forged: Throttle,
+    /// Lines about calls that the platform made.
+    signed: Throttle,
+}
+
+impl Callback {
+    /// Makes one; nothing runs in the background.
+    #[must_use]
+    pub fn new(config: Config, backplane: Backplane) -> Self {
+        if matches!(config.mode, Mode::Plain) {
+            tracing::warn!(
+                "the message mode is plain: whoever sees one push can forge another; not for production"
+            );
+        }
+        let (forged, signed) = Default::default();
+        Self {
+            inner: Arc::new(Inner { config, backplane, draining: AtomicBool::new(false), forged, signed }),
+        }
+    }
+
+    /// `GET` and `POST /wechat/callback`, for merging with others.
+    pub fn router(&self) -> Router {
+        Router::new().route("/wechat/callback", get(verify).post(receive)).with_state(self.clone())
+    }
+
+    /// From now on it is not ready; calls are answered all the same.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ready unless it drains: it has a true answer for the phone without its backplane too.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let draining = self.inner.draining.load(Ordering::Relaxed);
+        let unreachable = !self.inner.backplane.is_reachable();
+        let wrong = [(draining, "draining"), (unreachable, "backplane_unreachable")];
+        Report {
+            ready: !draining,
+            wrong: wrong.into_iter().filter(|(is, _)| *is).map(|(_, what)| what).collect(),
+        }
+    }
+
+    /// The echostr of an authentic verification.
+    fn verify(&self, uri: &Uri) -> Result<String, Error> {
+        let config = &self.inner.config;
+        let query = Query::read(uri)?;
+        query.authenticate(&config.token, config.max_skew)?;
+        query.echostr.filter(|echostr| echostr.len() <= ECHOSTR_MAX).ok_or(Error::Echostr)
+    }
+
+    /// The answer to an authentic push. The order of the checks is from cheap to dear: nothing of a stranger's body is
+    /// read, and nothing is decrypted that the platform has not signed.
+    async fn receive(&self, request: Request, started: Instant) -> Result<Response, Error> {
+        let Inner { config, backplane, .. } = &*self.inner;
+        request::check_size(request.body())?;
+        let query = Query::read(request.uri())?;
+        query.authenticate(&config.token, config.max_skew)?;
+        Push::check_mode(config, &query)?;
+        let body = request::read(request.into_body()).await?;
+        let push = Push::open(config, &query, &body)?;
+        let outcome = Outcome::of(&push.message, backplane, started + ANSWER_TIMEOUT).await;
+        self.log(&push, &outcome, started);
+        Ok(match outcome.text(&config.replies) {
+            Some(text) => {
+                ([(CONTENT_TYPE, "text/xml; charset=utf-8")], push.reply(config, &text)).into_response()
+            }
+            None => "success".into_response(),
+        })
+    }
+
+    fn log(&self, push: &Push<'_>, outcome: &Outcome, started: Instant) {
+        let (event, login) = (push.message.kind.name(), push.message.kind.login());
+        let login = login.map(tracing::field::display);
+        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            push.event = event,
+            push.outcome = outcome.name(),
+            login,
+            elapsed_ms,
+            "answered a push"
+        );
+        let wrong_ticket = matches!(outcome, Outcome::WrongTicket);
+        if outcome.unanswered().is_none() && !wrong_ticket {
+            return;
+        }
+        let Some(suppressed) = self.inner.signed.admit(started.into_std()) else { return };
+        if let Some(why) = outcome.unanswered() {
+            let error = why as &(dyn StdError + 'static);
+            tracing::warn!(
+                error,
+                push.outcome = outcome.name(),
+                login,
+                suppressed,
+                "answered without the backplane"
+            );
+        } else {
+            tracing::warn!(login, suppressed, "refused a scan whose ticket is not its scene's");
+        }
+    }
+
+    fn refuse(&self, error: Error) -> Response {
+        let Inner { forged, signed, .. } = &*self.inner;
+        let throttle = if error.is_signed() { signed } else { forged };
+        if let Some(suppressed) = throttle.admit(std::time::Instant::now()) {
+            tracing::warn!(error = &error as &(dyn StdError + 'static), suppressed, "refused a call");
+        }
+        error.into_response()
+    }
+}
+
+/// The platform asks whether this address is the account's server (docs/wechat.md, "Delivery").
+async fn verify(State(callback): State<Callback>, uri: Uri) -> Response {
+    match callback.verify(&uri) {
+        Ok(echostr) => {
+            tracing::info!("answered a verification of the address");
+            // The signature doesn't cover the echostr: it must stay text, whatever a browser would make of it.
+            ([(X_CONTENT_TYPE_OPTIONS, "nosniff")], echostr).into_response()
+        }
+        Err(error) => callback.refuse(error),
+    }
+}
+
+/// The platform tells what somebody did.
+async fn receive(State(callback): State<Callback>, request: Request) -> Response {
+    match callback.receive(request, Instant::now()).await {
+        Ok(answer) => answer,
+        Err(error) => callback.refuse(error),
+    }
+}

@@ -1,0 +1,51 @@
+//! Log lines that strangers can cause: a few a second, and how many were left out.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Enough to see what is going on, too few to fill a disk.
+const LINES: u32 = 5;
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Admits a few lines in each second.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    began: Option<Instant>,
+    lines: u32,
+    suppressed: u64,
+}
+
+impl Throttle {
+    /// `None`: leave the line out. Else the line may be written, and says how many were left out before it.
+    pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
+            window.began = Some(now);
+            window.lines = 0;
+        }
+        if window.lines >= LINES {
+            window.suppressed += 1;
+            return None;
+        }
+        window.lines += 1;
+        Some(std::mem::take(&mut window.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_leaves_a_few_lines_a_second_and_a_count_of_the_rest() {
+        let (throttle, start) = (Throttle::default(), Instant::now());
+        let admitted =
+            |at: Duration| (0..1000).filter_map(|_| throttle.admit(start + at)).collect::<Vec<_>>();
+        assert_eq!(admitted(Duration::ZERO), [0, 0, 0, 0, 0]);
+        assert_eq!(admitted(WINDOW), [995, 0, 0, 0, 0]);
+        assert_eq!(admitted(WINDOW + WINDOW / 2), []);
+    }
+}
