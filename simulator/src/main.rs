@@ -1,0 +1,63 @@
+//! The start of the simulator: settings, logging, listeners.
+
+mod settings;
+
+use std::future;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
+use settings::Settings;
+use shared::admin::{self, Report};
+use shared::serve::{self, Server};
+use shared::{shutdown, telemetry};
+use simulator::{Config, Simulator};
+
+/// Connections at once; more wait in the kernel's queue.
+const MAX_SOCKETS: usize = 10_000;
+/// For calls and pushes under way to end, of which one attempt may take 5 s.
+const LEAVE_TIME: Duration = Duration::from_secs(6);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings: Settings = shared::settings::parse().unwrap_or_else(|invalid| invalid.exit());
+    let config = settings.config().unwrap_or_else(|invalid| invalid.exit());
+    telemetry::start(&settings.log);
+    // Fails only if there is a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(&settings, config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shared::settings::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: &Settings, mut config: Config) -> io::Result<()> {
+    let asked = shutdown::on_signals()?;
+    let public = serve::bind("public", settings.simulator_listen)?;
+    let admin = serve::bind("admin", settings.admin_listen)?;
+    config.public_url = settings.public_url(public.local_addr()?);
+    tracing::info!(
+        public_url = config.public_url,
+        callback_url = config.callback_url,
+        message_mode = ?config.message_mode,
+        original_id = config.original_id,
+        "playing the WeChat platform"
+    );
+    tracing::warn!("for development only: anybody can log in as anybody here");
+    let simulator = Simulator::new(config).map_err(io::Error::other)?;
+    let router =
+        Router::new().route("/", get(|| async { Redirect::to("simulator/phone") })).merge(simulator.router());
+    let draining = asked.clone();
+    let report = move || match draining.is_cancelled() {
+        false => Report { ready: true, wrong: Vec::new() },
+        true => Report { ready: false, wrong: vec!["draining"] },
+    };
+    let server = Server { public, admin, max_sockets: MAX_SOCKETS, leave_time: LEAVE_TIME };
+    server.run(router, admin::router(report), asked, future::ready(())).await
+}
