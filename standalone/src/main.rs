@@ -1,0 +1,90 @@
+//! The whole login in one process: gateway and callback on one listener, joined by memory or Redis, and the simulator
+//! while no WeChat account is configured.
+
+mod account;
+mod greeting;
+mod settings;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use callback::Callback;
+use gateway::Gateway;
+use shared::backplane::{Backplane, MemoryBackplane, RedisBackplane, Role};
+use shared::serve::{self, Server};
+use shared::settings::{Invalid, complain};
+use shared::{admin, shutdown, telemetry};
+use simulator::Simulator;
+
+use crate::account::Played;
+use crate::greeting::Greeting;
+use crate::settings::{Checked, Settings};
+
+/// For browsers to leave and requests to end: one process has nobody to hand them to.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings: Settings = shared::settings::parse().unwrap_or_else(|invalid| invalid.exit());
+    let checked = settings.check().unwrap_or_else(|invalid| invalid.exit());
+    telemetry::start(&settings.log);
+    // Fails only if there is a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let backplane = backplane(&checked).unwrap_or_else(|invalid| invalid.exit());
+    match run(settings, checked, backplane).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn backplane(checked: &Checked) -> Result<Backplane, Invalid> {
+    match &checked.redis {
+        None => Ok(Backplane::Memory(MemoryBackplane::default())),
+        Some(url) => {
+            RedisBackplane::connect(url, Role::Watches).map(Backplane::Redis).map_err(|error| error.invalid())
+        }
+    }
+}
+
+async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::Result<()> {
+    let shutdown = shutdown::on_signals()?;
+    let public = serve::bind("public", settings.standalone_listen)?;
+    let admin = serve::bind("admin", settings.admin_listen)?;
+    let here = format!("http://{}", reachable(public.local_addr()?));
+
+    let Played { gateway, callback, simulator, redeem_secret } =
+        checked.account.play(&settings, &here).map_err(io::Error::other)?;
+    let simulator = simulator.map(Simulator::new).transpose().map_err(io::Error::other)?;
+    let gateway = Gateway::new(gateway, backplane.clone(), shutdown.clone()).map_err(io::Error::other)?;
+    let callback = Callback::new(callback, backplane);
+    let mut router = gateway.router().merge(callback.router());
+    if let Some(simulator) = &simulator {
+        router = router.merge(simulator.router());
+    }
+
+    Greeting {
+        here: &here,
+        simulated: simulator.is_some(),
+        redeem_secret,
+        counts_last: checked.redis.is_some(),
+    }
+    .print();
+    let report = gateway.clone();
+    let server = Server { public, admin, max_sockets: gateway.max_sockets(), leave_time: LEAVE_TIME };
+    server.run(router, admin::router(move || report.report()), shutdown, gateway.drain()).await
+}
+
+/// `bound` as this machine itself reaches it: nobody connects to the address that means all.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
