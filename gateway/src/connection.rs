@@ -36,6 +36,7 @@ enum Ending {
     Replaced,
     TooBig,
     Nonsense,
+    TryLater,
 }
 
 impl From<Gone> for Ending {
@@ -94,6 +95,7 @@ pub(crate) async fn run(gateway: &Gateway, browser: Browser, request: Request) {
         Some(Ending::Over) => browser.close(CloseCode::Done, "the session is over").await,
         Some(Ending::Replaced) => browser.close(CloseCode::Policy, "replaced").await,
         Some(Ending::TooBig) => browser.close(CloseCode::TooBig, "message too big").await,
+        Some(Ending::TryLater) => browser.close(CloseCode::TryLater, "try later").await,
         Some(Ending::Nonsense) => browser.close(CloseCode::Policy, "too many bad messages").await,
     }
 }
@@ -126,6 +128,8 @@ impl Connection<'_> {
 
     async fn on_login(&mut self, event: Event) -> Result<(), Ending> {
         match event {
+            // A refresh may have found out before the notice came.
+            Event::Changed(Change::Scanned) if self.login.as_ref().is_some_and(|login| login.scanned) => Ok(()),
             Event::Changed(Change::Scanned) => {
                 self.moved();
                 self.succeed().await
@@ -186,8 +190,8 @@ impl Connection<'_> {
             Ok(None) => return self.refuse(ErrorCode::UnknownSession, None).await,
             Err(error) => {
                 self.backplane_failed(&error).await?;
-                // The session is unharmed, but not here: the browser comes back with it.
-                return Err(Ending::Left);
+                // Staying would end in a new session at the next refresh, and a scan made meanwhile would be lost.
+                return Err(Ending::TryLater);
             }
         };
         tracing::info!(login = %watch.login(), replica = self.gateway.replica(), "login resumed");

@@ -115,6 +115,8 @@ pub enum CloseCode {
     Policy,
     /// 1009: the message was too big.
     TooBig,
+    /// 1013: the session is unharmed but cannot be continued now. Reconnect and resume, with back-off.
+    TryLater,
 }
 
 impl CloseCode {
@@ -126,6 +128,7 @@ impl CloseCode {
             Self::Restart => 1012,
             Self::Policy => 1008,
             Self::TooBig => 1009,
+            Self::TryLater => 1013,
         }
     }
 }

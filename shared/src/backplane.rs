@@ -9,7 +9,7 @@
 //! * **A claim that was answered is durable** as far as the store is: memory for the process's life, Redis as it is
 //!   configured (docs/redis.md).
 //! * **Time is the store's.** Expiry is decided by its clock in the moment of the move.
-//! * **It answers in bounded time**: every method returns within about two seconds, with [`Error`] if it must.
+//! * **It answers in bounded time**: every move within about two seconds, with [`Error`] if it must.
 
 mod hub;
 mod memory;

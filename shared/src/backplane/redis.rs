@@ -13,6 +13,7 @@ use fred::error::{Error as FredError, ErrorKind};
 use fred::interfaces::{HashesInterface, KeysInterface};
 use fred::types::scripts::Script;
 use fred::types::{FromValue, Value};
+use tokio::time;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -25,6 +26,9 @@ use crate::login::{
     SessionId, Ticket, Timestamp, millis,
 };
 use crate::settings::{Invalid, Secret};
+
+/// One move. Two of them fit into the 4.5 s within which the phone must have its answer.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The URL is none that the Redis client understands. Its text says what is wrong, without the URL.
 #[derive(Debug, thiserror::Error)]
@@ -283,8 +287,12 @@ impl RedisBackplane {
         arguments: Vec<impl Into<Value>>,
     ) -> Result<R, Error> {
         let arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
+        // A script that the server has forgotten takes three commands, each with a time-out of its own.
         let answer: Value =
-            script.evalsha_with_reload(self.client(), keys, arguments).await.map_err(Error::Unavailable)?;
+            time::timeout(MOVE_TIMEOUT, script.evalsha_with_reload(self.client(), keys, arguments))
+                .await
+                .unwrap_or_else(|_| Err(FredError::new(ErrorKind::Timeout, "no answer in time")))
+                .map_err(Error::Unavailable)?;
         answer.convert().map_err(|error| match error.kind() {
             ErrorKind::Parse | ErrorKind::NotFound => Error::Nonsense("a move"),
             _ => Error::Unavailable(error),

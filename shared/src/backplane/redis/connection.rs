@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{MalformedUrl, malformed};
 use crate::settings::Secret;
 
-/// One command, retries and all. Two of them fit into the 4.5 s within which the phone must have its answer.
+/// One command, the library's retries and all.
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(1800);
 /// Connecting, and what the library itself asks when it connects.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
