@@ -46,14 +46,15 @@ pub(crate) enum Incoming {
 }
 
 pub(crate) struct Browser {
-    socket: WebSocket,
+    /// Boxed, for every future that it moves through would have room for it.
+    socket: Box<WebSocket>,
     next_ping: Instant,
     unanswered: u32,
 }
 
 impl Browser {
     pub(crate) fn new(socket: WebSocket) -> Self {
-        Self { socket, next_ping: Instant::now() + PING_EVERY, unanswered: 0 }
+        Self { socket: Box::new(socket), next_ping: Instant::now() + PING_EVERY, unanswered: 0 }
     }
 
     /// Waits for the browser, pinging it meanwhile. Cancel safe.

@@ -89,15 +89,16 @@ pub(crate) async fn run(gateway: &Gateway, browser: Browser, request: Request) {
     let ending = gateway.shutdown().run_until_cancelled(connection.talk(request)).await;
     let Connection { browser, login, .. } = connection;
     drop(login);
-    match ending {
-        None => browser.close(CloseCode::Restart, "this replica is going away").await,
-        Some(Ending::Left) => {}
-        Some(Ending::Over) => browser.close(CloseCode::Done, "the session is over").await,
-        Some(Ending::Replaced) => browser.close(CloseCode::Policy, "replaced").await,
-        Some(Ending::TooBig) => browser.close(CloseCode::TooBig, "message too big").await,
-        Some(Ending::TryLater) => browser.close(CloseCode::TryLater, "try later").await,
-        Some(Ending::Nonsense) => browser.close(CloseCode::Policy, "too many bad messages").await,
-    }
+    let (code, reason) = match ending {
+        Some(Ending::Left) => return,
+        None => (CloseCode::Restart, "this replica is going away"),
+        Some(Ending::Over) => (CloseCode::Done, "the session is over"),
+        Some(Ending::Replaced) => (CloseCode::Policy, "replaced"),
+        Some(Ending::Nonsense) => (CloseCode::Policy, "too many bad messages"),
+        Some(Ending::TooBig) => (CloseCode::TooBig, "message too big"),
+        Some(Ending::TryLater) => (CloseCode::TryLater, "try later"),
+    };
+    browser.close(code, reason).await;
 }
 
 impl Connection<'_> {
@@ -107,9 +108,10 @@ impl Connection<'_> {
     }
 
     async fn log_in(&mut self, request: Request) -> Result<std::convert::Infallible, Ending> {
+        // What asks others is on the heap while it lasts: inside, it would make every idle connection's task as large.
         match request {
-            Request::Begin => self.begin().await?,
-            Request::Resume(session) => self.resume(session).await?,
+            Request::Begin => Box::pin(self.begin()).await?,
+            Request::Resume(session) => Box::pin(self.resume(session)).await?,
         }
         loop {
             let login = async {
@@ -129,7 +131,9 @@ impl Connection<'_> {
     async fn on_login(&mut self, event: Event) -> Result<(), Ending> {
         match event {
             // A refresh may have found out before the notice came.
-            Event::Changed(Change::Scanned) if self.login.as_ref().is_some_and(|login| login.scanned) => Ok(()),
+            Event::Changed(Change::Scanned) if self.login.as_ref().is_some_and(|login| login.scanned) => {
+                Ok(())
+            }
             Event::Changed(Change::Scanned) => {
                 self.moved();
                 self.succeed().await
@@ -151,7 +155,7 @@ impl Connection<'_> {
 
     async fn on_browser(&mut self, incoming: Incoming) -> Result<(), Ending> {
         match incoming {
-            Incoming::Message(ClientMessage::Refresh) => self.refresh().await,
+            Incoming::Message(ClientMessage::Refresh) => Box::pin(self.refresh()).await,
             Incoming::Message(ClientMessage::Unknown) => Ok(()),
             Incoming::NotUnderstood if self.nonsense == NONSENSE_MAX => Err(Ending::Nonsense),
             Incoming::NotUnderstood => {
@@ -227,7 +231,7 @@ impl Connection<'_> {
             Ok(Refresh::NotOwner) => self.replaced().await,
             Ok(Refresh::Gone) => {
                 self.login = None;
-                Box::pin(self.begin()).await
+                self.begin().await
             }
             Err(error) => self.backplane_failed(&error).await,
         }
@@ -306,5 +310,20 @@ impl Connection<'_> {
     async fn refuse(&mut self, code: ErrorCode, retry_after: Option<Duration>) -> Result<(), Ending> {
         let seconds = retry_after.map(|after| after.as_secs().max(1));
         Ok(self.browser.send(&code.message(seconds)).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: impl FnOnce(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size_of_future(run);
+        assert!(size <= 2500, "{size} bytes");
     }
 }

@@ -130,7 +130,7 @@ pub fn app_secret() -> Result<Secret, Invalid> {
 ///
 /// # Errors
 ///
-/// It is too short to be a secret.
+/// Its file cannot be read.
 pub fn redeem_secret() -> Result<Option<Secret>, Invalid> {
     settings::secret("REDEEM_SECRET")
 }

@@ -1,6 +1,6 @@
 -- A person scanned a QR code: the first one takes the scene, and its owner is told. Idempotent by scene and person.
 -- KEYS: login, scene
--- ARGV: id, nonce, ticket, openid
+-- ARGV: id, nonce, ticket (its hash), openid
 -- Returns {'claimed' | 'repeated' | 'taken' | 'over' | 'wrong_ticket', life_ms}.
 local record = redis.call('HMGET', KEYS[1],
   'state', 'nonce', 'ticket', 'openid', 'life', 'inbox', 'connection')

@@ -1,6 +1,6 @@
 -- A login begins. Repeated with the same connection (a client library's retry) it changes nothing.
 -- KEYS: login, scene
--- ARGV: inbox, connection, nonce, ticket, content, shown_ms, claimable_ms, life_ms, code_hash
+-- ARGV: inbox, connection, nonce, ticket (its hash), content, shown_ms, claimable_ms, life_ms, code_hash
 -- Returns the record's version, or 0 where another connection has a record of this name.
 local known = redis.call('HMGET', KEYS[1], 'connection', 'version')
 if known[1] then

@@ -30,6 +30,9 @@ use crate::settings::{Invalid, Secret};
 /// One move. Two of them fit into the 4.5 s within which the phone must have its answer.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Events of the commands' client, which nobody reads.
+const COMMAND_EVENTS: usize = 32;
+
 /// The URL is none that the Redis client understands. Its text says what is wrong, without the URL.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -126,7 +129,7 @@ impl RedisBackplane {
     /// The URL is malformed. A server that cannot be reached is no error here: see [`Self::is_reachable`].
     pub fn connect(url: &Secret, role: Role) -> Result<Self, MalformedUrl> {
         let tasks = CancellationToken::new();
-        let commands = Connection::open(url, &tasks)?;
+        let commands = Connection::open(url, COMMAND_EVENTS, &tasks)?;
         let hub = Arc::<Hub>::default();
         let inbox = match role {
             Role::Moves => None,
@@ -160,7 +163,7 @@ impl RedisBackplane {
             self.inbox()?.into(),
             watch.connection().to_string().into(),
             code.scene.nonce().into(),
-            code.ticket.expose().into(),
+            code.ticket.hash().into(),
             code.content.into(),
             number(deadlines.shown),
             number(deadlines.claimable),
@@ -185,7 +188,7 @@ impl RedisBackplane {
         let arguments: Vec<Value> = vec![
             watch.connection().to_string().into(),
             code.scene.nonce().into(),
-            code.ticket.expose().into(),
+            code.ticket.hash().into(),
             code.content.into(),
             number(deadlines.shown),
             number(deadlines.claimable),
@@ -224,8 +227,7 @@ impl RedisBackplane {
 
     pub(super) async fn claim(&self, scene: &Scene, ticket: &Ticket, by: &OpenId) -> Result<Claim, Error> {
         let id = scene.login();
-        let arguments =
-            vec![id.to_string(), scene.nonce(), ticket.expose().to_owned(), by.expose().to_owned()];
+        let arguments = vec![id.to_string(), scene.nonce(), ticket.hash(), by.expose().to_owned()];
         let (outcome, life_ms): (String, u64) =
             self.run(&self.scripts.claim, login_keys(id), arguments).await?;
         let life = Duration::from_millis(life_ms);

@@ -1,6 +1,6 @@
 -- A new QR code takes the place of the one on the page; the old scene dies here.
 -- KEYS: login, scene
--- ARGV: connection, nonce, ticket, content, shown_ms, claimable_ms
+-- ARGV: connection, nonce, ticket (its hash), content, shown_ms, claimable_ms
 -- Returns 'replaced', 'scanned', 'not_owner' or 'gone'.
 local record = redis.call('HMGET', KEYS[1], 'state', 'connection', 'nonce', 'life')
 if not record[1] then return 'gone' end

@@ -160,10 +160,11 @@ impl Ticket {
         is_name(text).then(|| Self(text.to_owned()))
     }
 
-    /// The platform's text.
+    /// What the backplane holds of it: a ticket is only ever compared, and 22 characters instead of 96 nearly halve
+    /// what a waiting login takes of Redis (docs/redis.md, "Memory").
     #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
+    pub fn hash(&self) -> String {
+        short_hash(&self.0)
     }
 }
 
@@ -187,8 +188,13 @@ impl OpenId {
     /// A name for the person's keys in the backplane, so that listings of keys show no openid.
     #[must_use]
     pub fn hash(&self) -> String {
-        BASE64URL.encode(&Sha256::digest(self.0.as_bytes())[..ID_BYTES])
+        short_hash(&self.0)
     }
+}
+
+/// 128 bits of a hash, as text.
+fn short_hash(text: &str) -> String {
+    BASE64URL.encode(&Sha256::digest(text.as_bytes())[..ID_BYTES])
 }
 
 fn is_name(text: &str) -> bool {

@@ -21,8 +21,6 @@ const COMMAND_TIMEOUT: Duration = Duration::from_millis(1800);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Commands that wait while Redis is away; beyond it they fail at once.
 const QUEUED_COMMANDS: usize = 10_000;
-/// Notices that wait for the inbox task: some seconds of the busiest replica.
-const QUEUED_NOTICES: usize = 65_536;
 /// Tries of a command whose connection broke under it. Every move is idempotent.
 const ATTEMPTS: u32 = 3;
 /// Between two looks at a client, and how long the server has to answer one (docs/redis.md, "Watchdog").
@@ -39,9 +37,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Begins to connect. The watchdog ends with `tasks`.
-    pub(super) fn open(url: &Secret, tasks: &CancellationToken) -> Result<Self, MalformedUrl> {
-        let client = client(url)?;
+    /// Begins to connect. The library's queues of events, of which it has several, hold `events` each, and take their
+    /// memory at once. The watchdog ends with `tasks`.
+    pub(super) fn open(url: &Secret, events: usize, tasks: &CancellationToken) -> Result<Self, MalformedUrl> {
+        let client = client(url, events)?;
         client.connect();
         let connection = Self { client, reachable: Arc::default() };
         let (watched, tasks) = (connection.clone(), tasks.clone());
@@ -86,14 +85,14 @@ impl Connection {
     }
 }
 
-fn client(url: &Secret) -> Result<Client, MalformedUrl> {
+fn client(url: &Secret, events: usize) -> Result<Client, MalformedUrl> {
     let mut config = Config::from_url(url.expose()).map_err(|error| malformed(&error))?;
     config.version = RespVersion::RESP3;
     config.fail_fast = false;
     Builder::from_config(config)
         .with_performance_config(|performance| {
             performance.default_command_timeout = COMMAND_TIMEOUT;
-            performance.broadcast_channel_capacity = QUEUED_NOTICES;
+            performance.broadcast_channel_capacity = events;
         })
         .with_connection_config(|connection| {
             connection.connection_timeout = CONNECT_TIMEOUT;

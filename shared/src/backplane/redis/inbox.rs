@@ -21,6 +21,8 @@ use crate::settings::Secret;
 
 /// Records read in one go after an outage; small, so that moves are not kept waiting behind them.
 const READ_AT_ONCE: usize = 256;
+/// Notices that wait for the reader: seconds of the busiest replica. Beyond it they are lost, and read from the records.
+const QUEUED_NOTICES: usize = 16_384;
 /// Pause before another try to subscribe or to read what was missed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -40,7 +42,7 @@ impl Inbox {
         hub: Arc<Hub>,
         tasks: &CancellationToken,
     ) -> Result<Self, MalformedUrl> {
-        let connection = Connection::open(url, tasks)?;
+        let connection = Connection::open(url, QUEUED_NOTICES, tasks)?;
         let inbox = Self { name: Keys::inbox(Uuid::new_v4()).into(), connection, subscribed: Arc::default() };
         let reader = Reader { inbox: inbox.clone(), commands, hub };
         let tasks = tasks.clone();
