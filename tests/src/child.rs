@@ -1,0 +1,82 @@
+//! A process that does not outlive the test, however the test ends.
+
+use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child as Process, Command, ExitStatus};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::patience::eventually;
+
+/// A process that is killed when this is dropped, and by the kernel when the thread that started it is gone: start it
+/// from the test's own thread, not from a task.
+#[derive(Debug)]
+pub struct Child {
+    process: Process,
+    ended: Option<ExitStatus>,
+}
+
+impl Child {
+    /// Starts `program`; `set_up` says with what.
+    pub fn start(program: impl AsRef<OsStr>, set_up: impl FnOnce(&mut Command)) -> Self {
+        let program = program.as_ref();
+        // It becomes the program, so the process id is the program's.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        set_up(&mut command);
+        match command.spawn() {
+            Ok(process) => Self { process, ended: None },
+            Err(error) => panic!("cannot start {program:?} by setpriv: {error}"),
+        }
+    }
+
+    /// The running process, for its output pipes.
+    pub(crate) fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Sends a signal; to a process that has ended, nothing.
+    pub fn signal(&mut self, signal: Signal) {
+        if self.try_end().is_none() {
+            kill(self.pid(), signal).unwrap();
+        }
+    }
+
+    /// Kills it, as a crash or the kernel does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        if self.try_end().is_none() {
+            self.process.kill().unwrap();
+            self.ended = Some(self.process.wait().unwrap());
+        }
+    }
+
+    /// Waits until it has ended by itself; `None` where a signal ended it.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let ended = eventually("a process to end", async || self.try_end()).await;
+        assert!(ended.code().is_some() || ended.signal().is_some(), "{ended:?}");
+        ended.code()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.try_end().is_none()
+    }
+
+    fn try_end(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.process.try_wait().unwrap();
+        }
+        self.ended
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.id().cast_signed())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

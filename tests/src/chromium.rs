@@ -1,0 +1,120 @@
+//! A person's browser: headless Chromium, driven through WebDriver.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use fantoccini::{Client, ClientBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::child::Child;
+use crate::patience::{eventually, within};
+
+/// The line in which the driver names its port.
+const DRIVER_LISTENS: &str = "started successfully on port ";
+
+/// A browser with one window. It ends with the driver, and the driver with the test.
+#[derive(Debug)]
+pub struct Chromium {
+    client: Client,
+    _driver: Child,
+    _profile: TempDir,
+}
+
+impl Chromium {
+    /// Starts a browser whose person reads `language`, such as `zh-CN`.
+    pub async fn start(language: &str) -> Self {
+        let mut driver = Child::start("chromedriver", |command| {
+            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        });
+        let output = BufReader::new(driver.process().stdout.take().unwrap());
+        let port = tokio::task::spawn_blocking(move || {
+            let mut lines = output.lines().map(Result::unwrap);
+            let port = lines
+                .find_map(|line| Some(line.split_once(DRIVER_LISTENS)?.1.trim_end_matches('.').to_owned()));
+            // The driver must never write into a closed pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            port
+        });
+        let port = within("chromedriver", port).await.unwrap().expect("chromedriver names its port");
+        let profile = TempDir::new().unwrap();
+        let arguments = [
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            "--no-first-run".to_owned(),
+            // The browser ends when the driver does, even if that is killed.
+            "--remote-debugging-pipe".to_owned(),
+            format!("--accept-lang={language}"),
+            format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let capabilities = json!({
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let Value::Object(capabilities) = capabilities else { unreachable!() };
+        let url = format!("http://127.0.0.1:{port}");
+        let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+        let connect = builder.capabilities(capabilities).connect(&url);
+        let client = within("Chromium", connect).await.unwrap();
+        Self { client, _driver: driver, _profile: profile }
+    }
+
+    /// Opens a page and waits until it is loaded.
+    pub async fn open(&self, url: &str) {
+        within("a page", self.client.goto(url)).await.unwrap();
+    }
+
+    /// Loads the page again.
+    pub async fn reload(&self) {
+        within("a page", self.client.refresh()).await.unwrap();
+    }
+
+    /// What `script`, the body of a function, returns on the page.
+    pub async fn run(&self, script: &str) -> Value {
+        within("a script", self.client.execute(script, vec![])).await.unwrap()
+    }
+
+    /// Waits until `script` returns something that is true to JavaScript, and returns it.
+    pub async fn eventually(&self, what: &str, script: &str) -> Value {
+        eventually(what, async || {
+            let value = self.run(script).await;
+            let falsy = matches!(&value, Value::Null | Value::Bool(false)) || value == "" || value == 0;
+            (!falsy).then_some(value)
+        })
+        .await
+    }
+
+    /// Taps what `selector` finds.
+    pub async fn tap(&self, selector: &str) {
+        let find = self.client.find(fantoccini::Locator::Css(selector));
+        within("a tap", within("something to tap", find).await.unwrap().click()).await.unwrap();
+    }
+}
+
+impl Chromium {
+    /// Waits until the login element is in `state`.
+    pub async fn login_is(&self, state: &str) {
+        let script =
+            format!("return document.querySelector('scan-login')?.getAttribute('state') === '{state}'");
+        self.eventually(&format!("the login to be {state}"), &script).await;
+    }
+
+    /// The text inside the QR code that the page shows.
+    pub async fn qr_code(&self) -> String {
+        let content =
+            self.eventually("a QR code", "return document.querySelector('scan-login')?.content").await;
+        content.as_str().unwrap().to_owned()
+    }
+
+    /// All text that a person sees, the element's included.
+    pub async fn text(&self) -> String {
+        let script = "return document.body.innerText + '\\n' + \
+                      (document.querySelector('scan-login')?.shadowRoot.querySelector('[part=body]')?.innerText ?? '')";
+        self.run(script).await.as_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,25 @@
+//! The harness: real parts, started and broken on command. Linux only, with `redis-server`, `redis-cli`, `nginx` and
+//! `setpriv` installed.
+//!
+//! * [`patience`]: no test waits for ever, and none sleeps for luck.
+//! * [`child`]: a process that does not outlive the test. [`relay`]: a network that can be cut, held and slowed.
+//! * [`redis`]: Redis, alone and as a Cluster. [`replica`]: a backplane as one process has it, every call bounded.
+//! * [`program`]: our own binaries, built and run as an operator runs them. [`nginx`]: what stands before them.
+//! * [`stack`]: all of it together. [`browser`], [`application`]: who uses it; [`chromium`]: a
+//!   person who does. The phone is the stack's simulator.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a harness that fails takes its test with it")]
+
+pub mod application;
+pub mod browser;
+pub mod child;
+pub mod chromium;
+pub mod http;
+pub mod loopback;
+pub mod nginx;
+pub mod patience;
+pub mod program;
+pub mod redis;
+pub mod relay;
+pub mod replica;
+pub mod stack;

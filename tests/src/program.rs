@@ -1,0 +1,247 @@
+//! Our own binaries, built and run as an operator runs them.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::child::Child;
+use crate::patience::{eventually, until};
+
+/// Output that is kept of one program; a test that needs more would not read it.
+const OUTPUT_MAX: usize = 16 * 1024 * 1024;
+
+/// A setting as the environment has it.
+pub type Setting = (String, String);
+
+/// Makes a setting.
+pub fn setting(name: impl Into<String>, value: impl Into<String>) -> Setting {
+    (name.into(), value.into())
+}
+
+/// A running program.
+#[derive(Debug)]
+pub struct Program {
+    name: &'static str,
+    settings: Vec<Setting>,
+    child: Child,
+    output: Output,
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// How a program ended that was not meant to run.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed, standard output first.
+    pub printed: String,
+}
+
+impl Program {
+    /// Starts `name` with these settings and no others, on ports of its own choice, and waits until it listens.
+    pub async fn start(name: &'static str, settings: Vec<Setting>) -> Self {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_at(name, settings, anywhere, anywhere).await
+    }
+
+    async fn start_at(
+        name: &'static str,
+        settings: Vec<Setting>,
+        public: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
+        let listen = format!("{}_LISTEN", name.to_uppercase());
+        let mut all = vec![setting("LOG_FORMAT", "json"), setting(listen, public.to_string())];
+        all.push(setting("ADMIN_LISTEN", admin.to_string()));
+        // What the test says comes last, and wins.
+        all.extend(settings.iter().cloned());
+        let (mut child, output) = spawn(name, &all);
+        let public = listens(&mut child, &output, "public").await;
+        let admin = listens(&mut child, &output, "admin").await;
+        Self { name, settings, child, output, public, admin }
+    }
+
+    /// Runs `name` with these settings and no others, to its end.
+    pub async fn run(name: &str, settings: &[Setting]) -> Ended {
+        let (mut child, output) = spawn(name, settings);
+        let code = child.exit_code().await;
+        until("a program's last words", async || output.is_complete()).await;
+        Ended { code, printed: output.text() }
+    }
+
+    /// The address of the public listener.
+    #[must_use]
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// The base URL of the public listener.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.public)
+    }
+
+    /// The base URL of the admin listener.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
+    /// Kills it, as a crash does.
+    pub fn kill(&mut self) {
+        self.child.kill();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        self.child.signal(signal);
+    }
+
+    /// Asks it to end, as an operator does, and returns its exit code.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        self.child.signal(Signal::SIGTERM);
+        self.exit_code().await
+    }
+
+    /// Waits for its end; `None` where a signal ended it.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        self.child.exit_code().await
+    }
+
+    /// Kills it if it runs, and starts it again where it was.
+    pub async fn restart(&mut self) {
+        self.child.kill();
+        let (settings, before) = (self.settings.clone(), self.output.text());
+        *self = Self::start_at(self.name, settings, self.public, self.admin).await;
+        self.output.prepend(&before);
+    }
+
+    /// What it has printed so far, standard output first.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        self.output.text()
+    }
+
+    /// Waits until it has printed `text`.
+    pub async fn prints(&self, text: &str) {
+        until("a program to print something", async || self.output.text().contains(text)).await;
+    }
+}
+
+/// What a program printed. Two threads fill it, for a test that waits must not make its programs wait.
+#[derive(Clone, Debug)]
+struct Output([Arc<Mutex<Stream>>; 2]);
+
+#[derive(Debug, Default)]
+struct Stream {
+    text: String,
+    ended: bool,
+}
+
+impl Output {
+    fn of(stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
+        Self([collect(stdout), collect(stderr)])
+    }
+
+    fn text(&self) -> String {
+        let [stdout, stderr] = &self.0;
+        format!("{}{}", lock(stdout).text, lock(stderr).text)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.0.iter().all(|stream| lock(stream).ended)
+    }
+
+    fn prepend(&self, before: &str) {
+        lock(&self.0[0]).text.insert_str(0, before);
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Stream>> {
+    let stream = Arc::<Mutex<Stream>>::default();
+    let filled = stream.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n') {
+            let Ok(line) = line else { break };
+            let mut stream = lock(&filled);
+            assert!(stream.text.len() < OUTPUT_MAX, "a program floods its output");
+            // Writing to a string cannot fail.
+            let _ = writeln!(stream.text, "{}", String::from_utf8_lossy(&line));
+        }
+        lock(&filled).ended = true;
+    });
+    stream
+}
+
+fn lock(stream: &Mutex<Stream>) -> std::sync::MutexGuard<'_, Stream> {
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn spawn(name: &str, settings: &[Setting]) -> (Child, Output) {
+    let mut child = Child::start(binary(name), |command| {
+        command.env_clear().envs(settings.iter().map(|(name, value)| (name, value)));
+        // To find setpriv; our programs start no others.
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    });
+    let process = child.process();
+    let (stdout, stderr) = (process.stdout.take().unwrap(), process.stderr.take().unwrap());
+    (child, Output::of(stdout, stderr))
+}
+
+/// Waits for the log line that tells the address of `listener`.
+async fn listens(child: &mut Child, output: &Output, listener: &str) -> SocketAddr {
+    let tells = |line: &str| -> Option<SocketAddr> {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let of_it = line["message"] == "listening" && line["listener"] == listener;
+        line["address"].as_str().filter(|_| of_it)?.parse().ok()
+    };
+    eventually("a program to listen", async || {
+        let address = output.text().lines().find_map(tells);
+        assert!(address.is_some() || child.is_running(), "it ended at its start: {}", output.text());
+        address
+    })
+    .await
+}
+
+/// The path of one of our binaries, which is built first if it is not up to date.
+fn binary(name: &str) -> PathBuf {
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(build);
+    let path = DIRECTORY.join(name);
+    assert!(path.exists(), "{} was not built", path.display());
+    path
+}
+
+/// Builds all binaries beside this one. Cargo's own lock lets one process build and the others wait.
+fn build() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    // TARGET/debug/deps/all-0123456789abcdef
+    let directory = test.ancestors().nth(2).unwrap().to_owned();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--manifest-path"]);
+    cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
+    cargo.arg("--target-dir").arg(directory.parent().unwrap());
+    if directory.ends_with("release") {
+        cargo.arg("--release");
+    }
+    // What cargo tells a test about its package would look to build scripts like a reason to run again.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "NEXTEST"]
+            .iter()
+            .any(|p| told.starts_with(p))
+        {
+            cargo.env_remove(&name);
+        }
+    }
+    let built = cargo.output().unwrap();
+    assert!(built.status.success(), "cannot build the programs: {}", String::from_utf8_lossy(&built.stderr));
+    directory
+}

@@ -1,0 +1,223 @@
+//! A backplane as one process has it, and the pages on it. Every call is bounded, and an error fails the test.
+
+use std::time::Duration;
+
+use shared::backplane::{
+    Backplane, Change, Error, LoginWatch, MemoryBackplane, RedisBackplane, Resumed, Role,
+};
+use shared::login::{
+    Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
+};
+use shared::settings::Secret;
+use uuid::Uuid;
+
+use crate::patience::{until, within};
+use crate::redis::{RedisCluster, RedisServer};
+
+/// A QR code's time that no test outlives.
+pub const SCENE_TTL: Duration = Duration::from_secs(120);
+/// A record's life that no test outlives.
+pub const SESSION_TTL: Duration = Duration::from_secs(900);
+
+/// One of the backplanes, in its own world.
+#[derive(Debug)]
+pub enum Store {
+    /// One process's memory.
+    Memory(MemoryBackplane),
+    /// A Redis server.
+    Redis(RedisServer),
+    /// A Redis Cluster.
+    Cluster(RedisCluster),
+}
+
+impl Store {
+    /// Memory.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::Memory(MemoryBackplane::default())
+    }
+
+    /// A new Redis server.
+    pub async fn redis() -> Self {
+        Self::Redis(RedisServer::start().await)
+    }
+
+    /// A new Redis Cluster.
+    pub async fn cluster() -> Self {
+        Self::Cluster(RedisCluster::start().await)
+    }
+
+    /// A process that holds browsers. In memory all of them are one process.
+    pub async fn gateway(&self) -> Replica {
+        self.replica(Role::Watches).await
+    }
+
+    /// A process that only makes moves.
+    pub async fn callback(&self) -> Replica {
+        self.replica(Role::Moves).await
+    }
+
+    async fn replica(&self, role: Role) -> Replica {
+        match self {
+            Self::Memory(memory) => Replica { backplane: Backplane::Memory(memory.clone()) },
+            Self::Redis(redis) => Replica::connect(&redis.url(), role).await,
+            Self::Cluster(cluster) => Replica::connect(&cluster.url(), role).await,
+        }
+    }
+}
+
+/// One process's backplane.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    backplane: Backplane,
+}
+
+impl Replica {
+    /// Connects to a Redis that is there.
+    pub async fn connect(url: &Secret, role: Role) -> Self {
+        let replica = Self::begin_to_connect(url, role);
+        replica.becomes_reachable().await;
+        replica
+    }
+
+    /// Connects to a Redis that may not be there.
+    #[must_use]
+    pub fn begin_to_connect(url: &Secret, role: Role) -> Self {
+        let backplane = Backplane::Redis(RedisBackplane::connect(url, role).unwrap());
+        Self { backplane }
+    }
+
+    /// The backplane itself, for calls that may fail.
+    #[must_use]
+    pub fn backplane(&self) -> &Backplane {
+        &self.backplane
+    }
+
+    /// Waits until the store answers and notices arrive.
+    pub async fn becomes_reachable(&self) {
+        until("the backplane to be reachable", async || self.backplane.is_reachable()).await;
+    }
+
+    /// Waits until the outage is noticed.
+    pub async fn becomes_unreachable(&self) {
+        until("the backplane to be unreachable", async || !self.backplane.is_reachable()).await;
+    }
+
+    /// Opens a login with all the time in the world.
+    pub async fn opens(&self) -> Page {
+        self.opens_for(Deadlines { shown: SCENE_TTL, claimable: SCENE_TTL }, SESSION_TTL).await
+    }
+
+    /// Opens a login with as much time as the test gives it.
+    pub async fn opens_for(&self, deadlines: Deadlines, life: Duration) -> Page {
+        let session = SessionId::random();
+        let code = qr_code(&session);
+        let watch = bounded(self.backplane.open(&session, code.clone(), deadlines, life)).await;
+        Page { session, code, watch }
+    }
+
+    /// A whole login with every move that there is, by somebody.
+    pub async fn logs_somebody_in(&self) -> Page {
+        let (mut page, person) = (self.opens().await, somebody());
+        assert_eq!(self.refreshes(&mut page).await, Refresh::Replaced);
+        self.claims(&page.code, &person).await;
+        assert_eq!(page.is_told().await, Change::Scanned);
+        self.counts(&person, page.watch.login()).await;
+        let (watch, _) = self.resumes(&page.session).await.unwrap();
+        page.watch = watch;
+        assert!(self.redeems(&page.session.code()).await.is_some());
+        page
+    }
+
+    /// A person scans a QR code.
+    pub async fn claims(&self, code: &QrCode, by: &OpenId) -> Claim {
+        bounded(self.backplane.claim(&code.scene, &code.ticket, by)).await
+    }
+
+    /// An event comes in whose ticket need not be the scene's.
+    pub async fn claims_with(&self, scene: &Scene, ticket: &Ticket, by: &OpenId) -> Claim {
+        bounded(self.backplane.claim(scene, ticket, by)).await
+    }
+
+    /// The page asks for a new QR code; it shows it where it gets one.
+    pub async fn refreshes(&self, page: &mut Page) -> Refresh {
+        let code = qr_code(&page.session);
+        let deadlines = Deadlines { shown: SCENE_TTL, claimable: SCENE_TTL };
+        let refresh = bounded(self.backplane.refresh(&page.watch, code.clone(), deadlines)).await;
+        if refresh == Refresh::Replaced {
+            page.code = code;
+        }
+        refresh
+    }
+
+    /// A browser comes back.
+    pub async fn resumes(&self, session: &SessionId) -> Option<(LoginWatch, Resumed)> {
+        bounded(self.backplane.resume(session)).await
+    }
+
+    /// An application spends a code, in a request of its own.
+    pub async fn redeems(&self, code: &Code) -> Option<Scan> {
+        self.redeems_as(code, Uuid::new_v4()).await
+    }
+
+    /// An application spends a code, in a request that it may have made before.
+    pub async fn redeems_as(&self, code: &Code, request: Uuid) -> Option<Scan> {
+        bounded(self.backplane.redeem(code, request)).await
+    }
+
+    /// Looks up what a code would redeem.
+    pub async fn looks_up(&self, code: &Code) -> Option<(Scan, Duration)> {
+        bounded(self.backplane.redeemable(code)).await
+    }
+
+    /// Asks for the person's login count.
+    pub async fn counts(&self, by: &OpenId, login: RecordId) -> u64 {
+        bounded(self.backplane.login_count(by, login, SESSION_TTL)).await
+    }
+
+    /// Forgets the person's login count.
+    pub async fn forgets(&self, person: &OpenId) {
+        bounded(self.backplane.forget(person)).await;
+    }
+}
+
+async fn bounded<T>(call: impl Future<Output = Result<T, Error>>) -> T {
+    within("the backplane", call).await.unwrap()
+}
+
+/// A browser's page: its secret, the QR code that it shows, and what its gateway watches.
+#[derive(Debug)]
+pub struct Page {
+    /// What only this browser holds.
+    pub session: SessionId,
+    /// What it shows.
+    pub code: QrCode,
+    /// What it is told through.
+    pub watch: LoginWatch,
+}
+
+impl Page {
+    /// Waits for what the page is told next.
+    pub async fn is_told(&mut self) -> Change {
+        told(&mut self.watch).await
+    }
+}
+
+/// Waits for what a watch is told next.
+pub async fn told(watch: &mut LoginWatch) -> Change {
+    within("a watch to be told", watch.changed()).await
+}
+
+/// A person whom nobody else in the world is.
+#[must_use]
+pub fn somebody() -> OpenId {
+    OpenId::parse(&format!("o{}", Uuid::new_v4().simple())).unwrap()
+}
+
+/// A QR code as the platform might make it for `session`.
+#[must_use]
+pub fn qr_code(session: &SessionId) -> QrCode {
+    let ticket = Ticket::parse(&format!("ticket-{}", Uuid::new_v4().simple())).unwrap();
+    let content = format!("http://weixin.qq.com/q/{}", Uuid::new_v4().simple());
+    QrCode { scene: Scene::random(session), ticket, content }
+}

@@ -1,0 +1,300 @@
+//! What Redis may do to a replica: be away, come back, hang, forget, and swallow answers.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use shared::backplane::{Change, Error, Resumed, Role};
+use shared::login::{Claim, Deadlines, Refresh, SessionId};
+use tests::patience::{until, within_time};
+use tests::redis::{Durability, RedisServer, url_through};
+use tests::relay::Direction;
+use tests::replica::{Replica, SCENE_TTL, SESSION_TTL, qr_code, somebody, told};
+use uuid::Uuid;
+
+/// What the backplane promises, "about two seconds", with something for a busy machine.
+const ANSWER_TIME: Duration = Duration::from_millis(2500);
+/// More logins than are read again in one go.
+const CROWD: usize = 600;
+
+#[tokio::test]
+async fn a_scan_during_the_watchers_outage_is_told_after_it() {
+    let redis = RedisServer::start().await;
+    let network = redis.another_relay().await;
+    let gateway = Replica::connect(&url_through(&network), Role::Watches).await;
+    let callback = Replica::connect(&redis.url(), Role::Moves).await;
+    let mut page = gateway.opens().await;
+    network.cut();
+    gateway.becomes_unreachable().await;
+    assert_eq!(callback.claims(&page.code, &somebody()).await, Claim::Claimed { life: SESSION_TTL });
+    network.heal();
+    assert_eq!(page.is_told().await, Change::Scanned);
+    gateway.becomes_reachable().await;
+}
+
+#[tokio::test]
+async fn a_scan_during_an_outage_that_nobody_noticed_is_told_after_it() {
+    let redis = RedisServer::start().await;
+    let network = redis.another_relay().await;
+    let gateway = Replica::connect(&url_through(&network), Role::Watches).await;
+    let callback = Replica::connect(&redis.url(), Role::Moves).await;
+    for _ in 0..20 {
+        let mut page = gateway.opens().await;
+        network.cut();
+        callback.claims(&page.code, &somebody()).await;
+        network.heal();
+        assert_eq!(page.is_told().await, Change::Scanned);
+        gateway.becomes_reachable().await;
+    }
+}
+
+#[tokio::test]
+async fn a_resume_elsewhere_during_the_outage_is_told_after_it() {
+    let redis = RedisServer::start().await;
+    let network = redis.another_relay().await;
+    let cut_off = Replica::connect(&url_through(&network), Role::Watches).await;
+    let elsewhere = Replica::connect(&redis.url(), Role::Watches).await;
+    let mut page = cut_off.opens().await;
+    network.cut();
+    let (mut watch, _) = elsewhere.resumes(&page.session).await.unwrap();
+    elsewhere.claims(&page.code, &somebody()).await;
+    assert_eq!(told(&mut watch).await, Change::Scanned);
+    network.heal();
+    assert_eq!(page.is_told().await, Change::Replaced);
+}
+
+#[tokio::test]
+async fn a_whole_crowd_is_told_after_an_outage() {
+    let redis = RedisServer::start().await;
+    let network = redis.another_relay().await;
+    let gateway = Replica::connect(&url_through(&network), Role::Watches).await;
+    let callback = Replica::connect(&redis.url(), Role::Moves).await;
+    let mut pages = join_all((0..CROWD).map(|_| gateway.opens())).await;
+    network.cut();
+    let person = somebody();
+    join_all(pages.iter().map(|page| callback.claims(&page.code, &person))).await;
+    network.heal();
+    for page in &mut pages {
+        assert_eq!(page.is_told().await, Change::Scanned);
+    }
+}
+
+#[tokio::test]
+async fn notices_arrive_again_after_redis_was_killed() {
+    let mut redis = RedisServer::start_durable().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    let mut page = gateway.opens().await;
+    redis.kill();
+    gateway.becomes_unreachable().await;
+    redis.restart().await;
+    gateway.becomes_reachable().await;
+    let callback = Replica::connect(&redis.socket_url(), Role::Moves).await;
+    callback.claims(&page.code, &somebody()).await;
+    assert_eq!(page.is_told().await, Change::Scanned);
+}
+
+#[tokio::test]
+async fn an_answered_claim_survives_the_death_of_a_durable_redis() {
+    let mut redis = RedisServer::start_durable().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    let (page, person) = (gateway.opens().await, somebody());
+    assert_eq!(gateway.claims(&page.code, &person).await, Claim::Claimed { life: SESSION_TTL });
+    redis.restart().await;
+    gateway.becomes_reachable().await;
+    let (_watch, resumed) = gateway.resumes(&page.session).await.unwrap();
+    assert!(matches!(resumed, Resumed::Scanned));
+    assert_eq!(gateway.redeems(&page.session.code()).await.unwrap().by, person);
+}
+
+#[tokio::test]
+async fn a_login_that_redis_lost_is_told_to_be_gone() {
+    let mut redis = RedisServer::start().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    let mut page = gateway.opens().await;
+    redis.restart().await;
+    assert_eq!(page.is_told().await, Change::Gone);
+    gateway.becomes_reachable().await;
+    assert_eq!(gateway.refreshes(&mut page).await, Refresh::Gone);
+    assert!(gateway.resumes(&page.session).await.is_none());
+}
+
+#[tokio::test]
+async fn c9_a_hung_redis_is_an_error_in_time_and_the_next_scan_works() {
+    let mut redis = RedisServer::start().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    let mut page = gateway.opens().await;
+    redis.pause();
+    fails_in_time(&gateway).await;
+    gateway.becomes_unreachable().await;
+    fails_in_time(&gateway).await;
+    redis.unpause();
+    gateway.becomes_reachable().await;
+    assert_eq!(gateway.claims(&page.code, &somebody()).await, Claim::Claimed { life: SESSION_TTL });
+    assert_eq!(page.is_told().await, Change::Scanned);
+}
+
+#[tokio::test]
+async fn c9_a_network_that_swallows_everything_is_an_error_in_time() {
+    let redis = RedisServer::start().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    let mut page = gateway.opens().await;
+    redis.relay().hold_all();
+    fails_in_time(&gateway).await;
+    gateway.becomes_unreachable().await;
+    fails_in_time(&gateway).await;
+    redis.relay().heal();
+    gateway.becomes_reachable().await;
+    assert_eq!(gateway.claims(&page.code, &somebody()).await, Claim::Claimed { life: SESSION_TTL });
+    assert_eq!(page.is_told().await, Change::Scanned);
+}
+
+#[tokio::test]
+async fn c9_a_redis_that_is_away_is_an_error_in_time() {
+    let mut redis = RedisServer::start().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    redis.kill();
+    fails_in_time(&gateway).await;
+    gateway.becomes_unreachable().await;
+    fails_in_time(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_process_may_start_before_redis() {
+    let mut redis = RedisServer::absent(Durability::Memory).await;
+    let gateway = Replica::begin_to_connect(&redis.url(), Role::Watches);
+    let callback = Replica::begin_to_connect(&redis.url(), Role::Moves);
+    fails_in_time(&gateway).await;
+    assert!(!gateway.backplane().is_reachable());
+    assert!(!callback.backplane().is_reachable());
+    redis.restart().await;
+    gateway.becomes_reachable().await;
+    callback.becomes_reachable().await;
+    let mut page = gateway.opens().await;
+    callback.claims(&page.code, &somebody()).await;
+    assert_eq!(page.is_told().await, Change::Scanned);
+}
+
+#[tokio::test]
+async fn scripts_that_redis_forgot_are_loaded_again() {
+    let redis = RedisServer::start().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    let (mut page, person) = (gateway.opens().await, somebody());
+    let forgets = async || assert_eq!(redis.ask(&["SCRIPT", "FLUSH"]).await, "OK");
+    forgets().await;
+    assert_eq!(gateway.refreshes(&mut page).await, Refresh::Replaced);
+    forgets().await;
+    assert_eq!(gateway.claims(&page.code, &person).await, Claim::Claimed { life: SESSION_TTL });
+    assert_eq!(page.is_told().await, Change::Scanned);
+    forgets().await;
+    assert_eq!(gateway.counts(&person, page.watch.login()).await, 1);
+    forgets().await;
+    let (_watch, resumed) = gateway.resumes(&page.session).await.unwrap();
+    assert!(matches!(resumed, Resumed::Scanned));
+    forgets().await;
+    assert!(gateway.redeems(&page.session.code()).await.is_some());
+}
+
+#[tokio::test]
+async fn an_opening_whose_answer_was_lost_is_open() {
+    let (redis, gateway) = a_gateway_with_its_scripts_loaded().await;
+    let (session, deadlines) = (SessionId::random(), Deadlines { shown: SCENE_TTL, claimable: SCENE_TTL });
+    let code = qr_code(&session);
+    let opening = gateway.backplane().open(&session, code.clone(), deadlines, SESSION_TTL);
+    let record = format!("scanlogin:{{{}}}:login", session.record_id());
+    let loses = loses_the_answer(&redis, async || redis.ask(&["EXISTS", &record]).await == "1");
+    let (opened, ()) = tokio::join!(opening, loses);
+    let mut watch = opened.unwrap();
+    gateway.claims(&code, &somebody()).await;
+    assert_eq!(told(&mut watch).await, Change::Scanned);
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_the_same_persons() {
+    let (redis, gateway) = a_gateway_with_its_scripts_loaded().await;
+    let (mut page, person) = (gateway.opens().await, somebody());
+    let record = format!("scanlogin:{{{}}}:login", page.watch.login());
+    let loses = loses_the_answer(&redis, async || redis.ask(&["HGET", &record, "state"]).await == "scanned");
+    let claims = gateway.backplane().claim(&page.code.scene, &page.code.ticket, &person);
+    let (claimed, ()) = tokio::join!(claims, loses);
+    assert!(matches!(claimed.unwrap(), Claim::Claimed { .. } | Claim::Repeated { .. }));
+    assert_eq!(page.is_told().await, Change::Scanned);
+    assert_eq!(redis.ask(&["HGET", &record, "version"]).await, "2");
+}
+
+#[tokio::test]
+async fn a_redeeming_whose_answer_was_lost_gets_the_scan() {
+    let (redis, gateway) = a_gateway_with_its_scripts_loaded().await;
+    let (page, person) = (gateway.opens().await, somebody());
+    gateway.claims(&page.code, &person).await;
+    let record = format!("scanlogin:{{{}}}:login", page.watch.login());
+    let loses = loses_the_answer(&redis, async || redis.ask(&["HGET", &record, "state"]).await == "redeemed");
+    let code = page.session.code();
+    let (redeemed, ()) = tokio::join!(gateway.backplane().redeem(&code, Uuid::new_v4()), loses);
+    assert_eq!(redeemed.unwrap().unwrap().by, person);
+}
+
+#[tokio::test]
+async fn a_count_whose_answer_was_lost_is_counted_once() {
+    let (redis, gateway) = a_gateway_with_its_scripts_loaded().await;
+    let (page, person) = (gateway.opens().await, somebody());
+    let counted = format!("scanlogin:{{{}}}:logins", person.hash());
+    let loses = loses_the_answer(&redis, async || redis.ask(&["EXISTS", &counted]).await == "1");
+    let counts = gateway.backplane().login_count(&person, page.watch.login(), SESSION_TTL);
+    let (count, ()) = tokio::join!(counts, loses);
+    assert_eq!(count.unwrap(), 1);
+    assert_eq!(redis.ask(&["GET", &counted]).await, "1");
+}
+
+#[tokio::test]
+async fn a_resume_whose_answer_was_lost_has_the_session() {
+    let (redis, gateway) = a_gateway_with_its_scripts_loaded().await;
+    let elsewhere = Replica::connect(&redis.socket_url(), Role::Watches).await;
+    let mut page = elsewhere.opens().await;
+    let record = format!("scanlogin:{{{}}}:login", page.watch.login());
+    let loses = loses_the_answer(&redis, async || redis.ask(&["HGET", &record, "version"]).await == "2");
+    let (resumed, ()) = tokio::join!(gateway.backplane().resume(&page.session), loses);
+    let (mut watch, _) = resumed.unwrap().unwrap();
+    assert_eq!(page.is_told().await, Change::Replaced);
+    elsewhere.claims(&page.code, &somebody()).await;
+    assert_eq!(told(&mut watch).await, Change::Scanned);
+    assert_eq!(redis.ask(&["HGET", &record, "version"]).await, "3", "it was one move");
+}
+
+/// A script that Redis does not know takes two commands, and the first has no effect.
+async fn a_gateway_with_its_scripts_loaded() -> (RedisServer, Replica) {
+    let redis = RedisServer::start().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    gateway.logs_somebody_in().await;
+    (redis, gateway)
+}
+
+/// Lets a command reach Redis, loses its answer together with the connection, and heals the network.
+async fn loses_the_answer(redis: &RedisServer, took_effect: impl AsyncFnMut() -> bool) {
+    redis.relay().hold(Direction::Replies);
+    until("the command to take effect", took_effect).await;
+    redis.relay().cut();
+    redis.relay().heal();
+}
+
+/// Every method answers within the promised time, with an error.
+async fn fails_in_time(gateway: &Replica) {
+    let session = SessionId::random();
+    let (code, person, backplane) = (qr_code(&session), somebody(), gateway.backplane());
+    let deadlines = Deadlines { shown: SCENE_TTL, claimable: SCENE_TTL };
+    let proof = session.code();
+    let calls = async {
+        tokio::join!(
+            async { backplane.open(&session, code.clone(), deadlines, SESSION_TTL).await.err() },
+            async { backplane.resume(&session).await.err() },
+            async { backplane.claim(&code.scene, &code.ticket, &person).await.err() },
+            async { backplane.login_count(&person, session.record_id(), SESSION_TTL).await.err() },
+            async { backplane.forget(&person).await.err() },
+            async { backplane.redeemable(&proof).await.err() },
+            async { backplane.redeem(&proof, Uuid::new_v4()).await.err() },
+        )
+    };
+    let (open, resume, claim, count, forget, look_up, redeem) =
+        within_time(ANSWER_TIME, "errors", calls).await;
+    for error in [open, resume, claim, count, forget, look_up, redeem] {
+        assert!(matches!(error, Some(Error::Unavailable(_))), "{error:?}");
+    }
+}
