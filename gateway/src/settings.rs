@@ -15,21 +15,21 @@ use crate::{Config, wechat};
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub struct GatewaySettings {
-    /// How long a QR code can be scanned, such as 120s
+    /// The time for which a QR code can be scanned, such as 120s
     #[arg(long, env = "SCENE_TTL", value_name = "DURATION", default_value = "120s", value_parser = lifetime)]
     pub scene_ttl: Duration,
-    /// How long a session lives after its last move or reconnect, such as 15m; not below SCENE_TTL
+    /// The time that a session lives after its last move or reconnect, such as 15m; not below SCENE_TTL
     #[arg(long, env = "SESSION_TTL", value_name = "DURATION", default_value = "15m", value_parser = lifetime)]
     pub session_ttl: Duration,
-    /// Exact origins whose pages may open a session, such as https://app.example.com, separated by commas; only the
+    /// The exact origins whose pages may open a session, such as https://app.example.com, separated by commas; only the
     /// gateway's own origin if not set
     #[arg(long, env = "ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<Origin>,
-    /// Number of browsers that one replica holds, from 1; less where the open-file limit leaves less
+    /// The number of browsers that one replica holds, from 1; less where the open-file limit leaves less
     #[arg(long, env = "MAX_CONNECTIONS", value_name = "NUMBER", default_value = "100000",
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub max_connections: u32,
-    /// Name of this replica in logs; the host name and a random part if not set
+    /// The name of this replica in logs; the host name and a random part if not set
     #[arg(long, env = "REPLICA_ID", value_name = "NAME")]
     pub replica_id: Option<String>,
 }
@@ -97,13 +97,13 @@ Secrets (only as variables, or as NAME_FILE=path):
 #[derive(Debug, Parser)]
 #[command(name = "gateway", version, about, after_help = SECRETS)]
 pub struct Settings {
-    /// Address of the public listener, such as 0.0.0.0:8080
+    /// The address of the public listener, such as 0.0.0.0:8080
     #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub gateway_listen: SocketAddr,
-    /// Address of the operators' listener (health), such as 0.0.0.0:9090
+    /// The address of the operators' listener (health), such as 0.0.0.0:9090
     #[arg(long, env = "ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
     pub admin_listen: SocketAddr,
-    /// Base URL of the platform's API, such as https://api.weixin.qq.com, or the simulator's
+    /// The base URL of the platform's API, such as https://api.weixin.qq.com, or the simulator's
     #[arg(long, env = "WECHAT_API_BASE", value_name = "URL", default_value = wechat::API_BASE, value_parser = api_base)]
     pub wechat_api_base: String,
     /// The account.

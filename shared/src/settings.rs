@@ -128,13 +128,16 @@ fn invalid(command: &clap::Command, error: &clap::Error) -> Invalid {
     let name = arg
         .get_env()
         .map_or_else(|| format!("--{long}"), |env| format!("{} (--{long})", env.to_string_lossy()));
-    let expected = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    match std::error::Error::source(error) {
-        Some(why) => {
-            Invalid::malformed(name, format!("{} ({})", first_line(&expected), first_line(&why.to_string())))
+    let belongs = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let values = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) if !values.is_empty() => {
+            Some(format!("not one of {}", values.join(", ")))
         }
-        None => Invalid::malformed(name, first_line(&expected)),
-    }
+        _ => None,
+    };
+    let why = values.or_else(|| std::error::Error::source(error).map(ToString::to_string));
+    let why = why.map(|why| format!(" ({})", first_line(&why))).unwrap_or_default();
+    Invalid { setting: name, what: format!("is malformed: expected {}{why}", first_line(&belongs)) }
 }
 
 fn first_line(text: &str) -> &str {

@@ -18,10 +18,10 @@ pub enum LogFormat {
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct LogSettings {
-    /// Log filter in the usual syntax, such as `info` or `info,gateway=debug`
+    /// The log filter in the usual syntax, such as `info` or `info,gateway=debug`
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     rust_log: EnvFilterText,
-    /// Shape of the log lines
+    /// The shape of the log lines
     #[arg(long, env = "LOG_FORMAT", value_name = "text|json", default_value = "text")]
     log_format: LogFormat,
 }

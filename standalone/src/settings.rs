@@ -39,19 +39,19 @@ Secrets (only as variables, or as NAME_FILE=path):
 #[derive(Clone, Debug, Parser)]
 #[command(name = "standalone", version, about, after_help = SECRETS)]
 pub(crate) struct Settings {
-    /// Address of the public listener, such as 127.0.0.1:8080
+    /// The address of the public listener, such as 127.0.0.1:8080
     #[arg(long, env = "STANDALONE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) standalone_listen: SocketAddr,
-    /// Address of the operators' listener (health), such as 127.0.0.1:9090
+    /// The address of the operators' listener (health), such as 127.0.0.1:9090
     #[arg(long, env = "ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub(crate) admin_listen: SocketAddr,
-    /// Whether the simulated WeChat may be inside: auto, on or off
+    /// The word for whether the simulated WeChat may be inside: auto, on or off
     #[arg(long, env = "SIMULATOR", value_name = "auto|on|off", default_value = "auto")]
     pub(crate) simulator: Simulate,
-    /// Address of the simulated WeChat as a phone reaches it, such as http://192.0.2.7:8080
+    /// The address of the simulated WeChat as a phone reaches it, such as http://192.0.2.7:8080
     #[arg(long, env = "SIMULATOR_PUBLIC_URL", value_name = "URL", value_parser = api_base)]
     pub(crate) simulator_public_url: Option<String>,
-    /// Base URL of the platform's API; https://api.weixin.qq.com if not set
+    /// The base URL of the platform's API; https://api.weixin.qq.com if not set
     #[arg(long, env = "WECHAT_API_BASE", value_name = "URL", value_parser = api_base)]
     pub(crate) wechat_api_base: Option<String>,
     /// The account.
