@@ -31,7 +31,7 @@ pub(crate) use user::is_openid;
 
 /// Far above any call's body.
 const BODY_MAX: usize = 64 * 1024;
-/// As recorded; clients had better go by the body (docs/wechat.md, "Errors").
+/// As recorded; clients had better go by the body (docs/wechat.md, "Rules for every call").
 const CONTENT_TYPE: &str = "application/json; encoding=utf-8";
 /// Whose address 40164 names when the server does not tell it.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));

@@ -1,94 +1,22 @@
 //! How the platform misbehaves on request: `GET`, `POST` and `DELETE /simulator/faults`.
 
+mod settings;
+
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::watch;
 use tokio::time;
 
 use crate::lock;
+use settings::{CallFault, Invalid};
+
+pub(crate) use settings::{Settings, Update};
 
 /// Longest that anything is held up; a call or push that nobody releases must not stay for ever.
 const HOLD_MAX: Duration = Duration::from_secs(600);
-/// Longest latency or delay, in milliseconds.
-const DELAY_MAX_MS: u64 = 60_000;
-/// Attempts that a push may be given: three by the documents, four were seen.
-const ATTEMPTS: std::ops::RangeInclusive<u8> = 1..=5;
 /// Silence of the platform after it marked the account's server as failed (docs/wechat.md, "Delivery").
 const MARK_FAIL: u64 = 60;
-
-/// The faults in force. Their defaults are a platform that works.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Settings {
-    /// Every API call is answered so much later.
-    latency_ms: u64,
-    /// The next calls get this errcode.
-    error: Option<CodedFault>,
-    /// The next calls get an HTML page.
-    not_json: Option<CallFault>,
-    /// The next calls' connections end without an answer.
-    connection_reset: Option<CallFault>,
-    /// The token endpoints answer 40164.
-    ip_not_allowed: bool,
-    /// The token endpoints answer 40125, whatever the secret. Tokens that are out stay good.
-    secret_reset: bool,
-    /// Every push goes out as two identical copies at once.
-    doubled_pushes: bool,
-    /// So many more answers are thrown away, as if they had come too late; the next attempt follows at once.
-    lost_answers: u32,
-    /// Every push goes out so much later.
-    push_delay_ms: u64,
-    /// Pushes wait until this is false again, for ten minutes at most.
-    hold_pushes: bool,
-    /// Requests that a push takes at most.
-    attempts: u8,
-    /// After so many failed pushes in a row the platform is silent for a minute; 0 is never.
-    mark_fail_after: u32,
-}
-
-/// The next calls, of one path or any.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CallFault {
-    calls: u32,
-    #[serde(default)]
-    path: Option<String>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CodedFault {
-    errcode: i64,
-    calls: u32,
-    #[serde(default)]
-    path: Option<String>,
-}
-
-/// Changes: what is left out stays as it is, and null ends one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Update {
-    /// Back to a platform that works, before the rest is applied.
-    reset: bool,
-    latency_ms: Option<u64>,
-    #[serde(deserialize_with = "present")]
-    error: Option<Option<CodedFault>>,
-    #[serde(deserialize_with = "present")]
-    not_json: Option<Option<CallFault>>,
-    #[serde(deserialize_with = "present")]
-    connection_reset: Option<Option<CallFault>>,
-    ip_not_allowed: Option<bool>,
-    secret_reset: Option<bool>,
-    doubled_pushes: Option<bool>,
-    lost_answers: Option<u32>,
-    push_delay_ms: Option<u64>,
-    hold_pushes: Option<bool>,
-    attempts: Option<u8>,
-    mark_fail_after: Option<u32>,
-    /// An act, over at once: every token is dead, so that the next business call gets 40001.
-    pub(crate) token_revoked: bool,
-}
 
 /// What a call must do instead of its work.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,19 +25,6 @@ pub(crate) enum CallFate {
     Fails(i64),
     NotJson,
     Reset,
-}
-
-/// A change that cannot be made; its text says why.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Invalid {
-    #[error("latency_ms and push_delay_ms are at most 60000")]
-    TooLong,
-    #[error("attempts is 1 to 5")]
-    Attempts,
-    #[error("errcode is not 0")]
-    NoError,
-    #[error("path is one of the API's, such as /cgi-bin/qrcode/create")]
-    UnknownPath,
 }
 
 /// The faults, and what they depend on.
@@ -125,25 +40,6 @@ struct State {
     settings: Settings,
     failed_in_a_row: u32,
     silent_until: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            latency_ms: 0,
-            error: None,
-            not_json: None,
-            connection_reset: None,
-            ip_not_allowed: false,
-            secret_reset: false,
-            doubled_pushes: false,
-            lost_answers: 0,
-            push_delay_ms: 0,
-            hold_pushes: false,
-            attempts: 3,
-            mark_fail_after: 0,
-        }
-    }
 }
 
 impl Faults {
@@ -165,23 +61,8 @@ impl Faults {
         if update.reset {
             *state = State::default();
         }
-        let settings = &mut state.settings;
-        set(&mut settings.latency_ms, update.latency_ms);
-        set(&mut settings.error, update.error.map(|error| error.filter(|error| error.calls > 0)));
-        set(&mut settings.not_json, update.not_json.map(|fault| fault.filter(|fault| fault.calls > 0)));
-        set(
-            &mut settings.connection_reset,
-            update.connection_reset.map(|fault| fault.filter(|f| f.calls > 0)),
-        );
-        set(&mut settings.ip_not_allowed, update.ip_not_allowed);
-        set(&mut settings.secret_reset, update.secret_reset);
-        set(&mut settings.doubled_pushes, update.doubled_pushes);
-        set(&mut settings.lost_answers, update.lost_answers);
-        set(&mut settings.push_delay_ms, update.push_delay_ms);
-        set(&mut settings.hold_pushes, update.hold_pushes);
-        set(&mut settings.attempts, update.attempts);
-        set(&mut settings.mark_fail_after, update.mark_fail_after);
-        self.held.send_replace(settings.hold_pushes);
+        state.settings.apply(update);
+        self.held.send_replace(state.settings.hold_pushes);
         Ok(())
     }
 
@@ -263,35 +144,6 @@ impl Faults {
     }
 }
 
-impl Update {
-    fn check(&self, known_path: impl Fn(&str) -> bool) -> Result<(), Invalid> {
-        if self.latency_ms.max(self.push_delay_ms).is_some_and(|ms| ms > DELAY_MAX_MS) {
-            return Err(Invalid::TooLong);
-        }
-        if self.attempts.is_some_and(|attempts| !ATTEMPTS.contains(&attempts)) {
-            return Err(Invalid::Attempts);
-        }
-        let error = self.error.as_ref().and_then(Option::as_ref);
-        if error.is_some_and(|error| error.errcode == 0) {
-            return Err(Invalid::NoError);
-        }
-        let path = |fault: &Option<Option<CallFault>>| fault.as_ref()?.as_ref()?.path.clone();
-        let paths =
-            [error.and_then(|error| error.path.clone()), path(&self.not_json), path(&self.connection_reset)];
-        if paths.into_iter().flatten().all(|path| known_path(&path)) {
-            Ok(())
-        } else {
-            Err(Invalid::UnknownPath)
-        }
-    }
-}
-
-fn set<T>(setting: &mut T, change: Option<T>) {
-    if let Some(value) = change {
-        *setting = value;
-    }
-}
-
 /// Uses one call of a counted fault up, if it is for this path.
 fn take(fault: &mut Option<CallFault>, path: &str) -> bool {
     let Some(found) = fault.as_mut().filter(|fault| fault.path.as_deref().is_none_or(|only| only == path))
@@ -301,11 +153,6 @@ fn take(fault: &mut Option<CallFault>, path: &str) -> bool {
     found.calls -= 1;
     fault.take_if(|fault| fault.calls == 0);
     true
-}
-
-/// Tells null from a field that is left out.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(value).map(Some)
 }
 
 #[cfg(test)]

@@ -18,12 +18,15 @@ const KEY_IS: &str = "43 letters or digits, the same as the callback's; several 
 const SECRETS: &str = "\
 Secrets, each an environment variable or NAME_FILE=path of a file that holds it:
   WECHAT_APP_SECRET        What the gateway fetches access tokens with (required)
-  WECHAT_TOKEN             What pushes are signed with, 3 to 32 letters or digits (required)
-  WECHAT_ENCODING_AES_KEY  What pushes are encrypted with, 43 letters or digits; several by commas, newest first: the
-                           first encrypts pushes, each decrypts answers (required, but refused in plain mode)
+  WECHAT_TOKEN             What pushes are signed with, 3 to 32 letters or digits
+                           (required)
+  WECHAT_ENCODING_AES_KEY  What pushes are encrypted with, 43 letters or digits;
+                           several by commas, newest first: the first encrypts
+                           pushes, each decrypts answers (required, but refused
+                           in plain mode)
 
-The values are made up, and the same as those of gateway and callback. A real account's do not belong here: anybody can
-log in as anybody.";
+The values are made up, and the same as those of gateway and callback. A real
+account's do not belong here: anybody can log in as anybody.";
 
 /// Plays the WeChat platform for development and tests: its API, QR codes, pushes, and a page that is the phone
 #[derive(Clone, Debug, Parser)]
@@ -41,7 +44,7 @@ pub(crate) struct Settings {
     /// The account's original id, gh_ and letters or digits, which pushes are addressed to; made up if not set
     #[arg(long, env = "WECHAT_ORIGINAL_ID", value_name = "ID", value_parser = original_id)]
     wechat_original_id: Option<String>,
-    /// The message mode, the same as the callback's: safe, compatible or plain
+    /// Message mode, the same as the callback's: safe, compatible or plain
     #[arg(long, env = "WECHAT_MESSAGE_MODE", value_name = "MODE", default_value = "safe")]
     wechat_message_mode: MessageMode,
     /// The http or https URL that pushes go to, the callback's

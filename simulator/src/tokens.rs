@@ -1,4 +1,4 @@
-//! Access tokens (docs/wechat.md, "access_token"): two families that never disturb each other. Pure: the caller brings the
+//! Access tokens (docs/wechat.md, "Tokens"): two families that never disturb each other. Pure: the caller brings the
 //! time, in seconds.
 
 use crate::random;

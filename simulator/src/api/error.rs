@@ -1,4 +1,4 @@
-//! The platform's errors (docs/wechat.md, "Errors"): one table.
+//! The platform's errors (docs/wechat.md, "Error codes"): one table.
 
 use super::call::Call;
 use crate::{people, random, tokens};

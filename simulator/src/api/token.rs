@@ -1,4 +1,4 @@
-//! The two token endpoints (docs/wechat.md, "access_token").
+//! The two token endpoints (docs/wechat.md, "Tokens").
 
 use serde_json::{Value, json};
 

@@ -5,6 +5,7 @@ import { language, texts } from "./phone-texts.js";
 
 const POLL_MS = 2000;
 const KEPT_LINES = 30;
+const CODES_SHOWN = 4;
 const STORE = "scan-login-phone";
 
 const people = [
@@ -154,6 +155,7 @@ function sayAndShow(who, text) {
 let view = "home";
 let complaint = null;
 let codes = null;
+let drawnCodes = null;
 
 function show(next) {
   view = next;
@@ -195,28 +197,42 @@ function drawPeople() {
   }));
 }
 
+/** Draws anew only what changed: a button that is being tapped must stay the same button while ages tick. */
 function drawCodes() {
+  const shown = atHand ? [] : (codes ?? []).slice(0, CODES_SHOWN);
+  const key = JSON.stringify([complaint, busy, holder.openid, codes === null, shown.map(({ content }) => content)]);
+  if (key !== drawnCodes) {
+    drawnCodes = key;
+    $("codes").replaceChildren(...codeLines(shown));
+  }
+  const [newest, ...older] = shown.map(({ age_seconds }) => age(age_seconds));
+  const places = document.querySelectorAll("#codes .age");
+  if (newest) places[0].textContent = texts.newest(newest);
+  older.forEach((text, index) => { places[index + 1].textContent = texts.older(text); });
+}
+
+function codeLines(shown) {
+  const [newest, ...older] = shown;
   const lines = [];
-  const scanButton = (content, label, className) => {
-    const button = element("button", { type: "button", className, disabled: busy }, label);
-    button.addEventListener("click", () => scan(content));
-    return button;
-  };
   if (complaint) lines.push(element("p", { className: "bad", role: "alert" }, complaint));
-  const [newest, ...older] = codes ?? [];
   if (atHand) {
     lines.push(element("p", {}, texts.atHand), scanButton(atHand, texts.scanNewest(holder.name), "primary"));
   } else if (newest) {
-    lines.push(element("p", {}, texts.newest(age(newest.age_seconds))));
+    lines.push(element("p", { className: "age" }));
     lines.push(scanButton(newest.content, texts.scanNewest(holder.name), "primary"));
-    const others = older.slice(0, 3).map(({ content, age_seconds }) =>
-      scanButton(content, texts.older(age(age_seconds)), "small"));
+    const others = older.map(({ content }) => scanButton(content, "", "small age"));
     if (others.length) lines.push(element("div", { className: "others" }, ...others));
   } else {
     lines.push(element("p", {}, codes ? texts.none : texts.looking));
   }
-  if (busy) lines.push(element("p", {}, texts.busy));
-  $("codes").replaceChildren(...lines);
+  if (busy) lines.push(element("p", { className: "busy" }, texts.busy));
+  return lines;
+}
+
+function scanButton(content, label, className) {
+  const button = element("button", { type: "button", className, disabled: busy }, label);
+  button.addEventListener("click", () => scan(content));
+  return button;
 }
 
 function drawLog() {

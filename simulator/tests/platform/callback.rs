@@ -10,6 +10,9 @@ use axum::routing::any;
 use tokio::net::TcpListener;
 use tokio::sync::Barrier;
 
+/// Where every answer with a redirecting status leads: to a good answer.
+const ELSEWHERE: &str = "/elsewhere";
+
 /// A request as it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
@@ -56,7 +59,10 @@ impl Callback {
             together: Mutex::default(),
         };
         let callback = Self { url, inner: Arc::new(inner) };
-        let router = Router::new().route("/wechat/callback", any(receive)).with_state(callback.clone());
+        let router = Router::new()
+            .route("/wechat/callback", any(receive))
+            .route(ELSEWHERE, any("success"))
+            .with_state(callback.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         callback
     }
@@ -89,7 +95,7 @@ async fn receive(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
     body: String,
-) -> (StatusCode, String) {
+) -> (StatusCode, [(&'static str, &'static str); 1], String) {
     let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     let received =
         Received { method, query, agent: header("user-agent"), content_type: header("content-type"), body };
@@ -99,7 +105,7 @@ async fn receive(
         barrier.wait().await;
     }
     let (status, body) = callback.inner.answer.lock().unwrap()(&received);
-    (StatusCode::from_u16(status).unwrap(), body)
+    (StatusCode::from_u16(status).unwrap(), [("location", ELSEWHERE)], body)
 }
 
 /// A passive reply in the clear, as an account in plain mode sends it.
