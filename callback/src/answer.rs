@@ -132,3 +132,31 @@ async fn within<T>(
 ) -> Result<T, Unanswered> {
     Ok(timeout_at(deadline, answer).await.map_err(|_| Unanswered::Late)??)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reply::Template;
+
+    #[tokio::test]
+    async fn c9_a_backplane_that_never_answers_is_not_waited_for() {
+        let deadline = Instant::now() + Duration::from_millis(10);
+        let answer = timeout_at(deadline + Duration::from_secs(10), within::<()>(deadline, pending()));
+        assert!(matches!(answer.await, Ok(Err(Unanswered::Late))));
+    }
+
+    #[test]
+    fn c9_succeeded_is_said_only_of_claims_that_were_answered() {
+        let template = |text: &str| Template::parse(text).unwrap();
+        let [success, used, retry, greeting] = ["success", "used", "retry", "greeting"].map(template);
+        let replies = Replies { nickname: String::new(), success, used, retry, greeting };
+        let text = |outcome: Outcome| outcome.text(&replies);
+        assert_eq!(text(Outcome::Claimed(1)).as_deref(), Some("success"));
+        assert_eq!(text(Outcome::Unclaimed(Unanswered::Late)).as_deref(), Some("retry"));
+        assert_eq!(text(Outcome::Uncounted(Unanswered::Late)).as_deref(), Some("retry"));
+        assert_eq!(text(Outcome::NotForgotten(Unanswered::Late)), None);
+    }
+}

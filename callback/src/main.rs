@@ -42,12 +42,12 @@ async fn run(settings: &Settings, callback: Callback) -> io::Result<()> {
     let shutdown = shutdown::on_signals()?;
     let public = serve::bind("public", settings.callback_listen)?;
     let admin = serve::bind("admin", settings.admin_listen)?;
-    let files = rlimit::increase_nofile_limit(u64::MAX)?.saturating_sub(OTHER_FILES);
+    let files = rlimit::increase_nofile_limit(rlimit::INFINITY).unwrap_or(1024).saturating_sub(OTHER_FILES);
     let max_sockets = usize::try_from(files.clamp(OTHER_FILES, SOCKETS)).unwrap_or(usize::MAX);
     let (asked, leaving, report) = (shutdown.clone(), callback.clone(), callback.clone());
     tokio::spawn(async move {
         asked.cancelled_owned().await;
-        leaving.drain()
+        leaving.drain();
     });
     let server = Server { public, admin, max_sockets, leave_time: LEAVE_TIME };
     server.run(callback.router(), admin::router(move || report.report()), shutdown, async {}).await

@@ -26,9 +26,8 @@ impl<'c> Push<'c> {
         }
     }
 
-    /// Opens a push whose query is authentic.
+    /// Opens a push whose query is authentic and passed [`Self::check_mode`].
     pub(crate) fn open(config: &'c Config, query: &Query, body: &[u8]) -> Result<Self, Error> {
-        Self::check_mode(config, query)?;
         let fields = Fields::read(body)?;
         let Some(keys) = config.mode.keys() else {
             return Self::open_plain(config, &fields);

@@ -15,8 +15,8 @@ use crate::signature::Token;
 const PARAMETERS_MAX: usize = 16;
 /// Far above the platform's, of about ten digits.
 const NONCE_MAX: usize = 128;
-/// Digits of a timestamp in seconds, until 2286.
-const TIMESTAMP_MAX: usize = 10;
+/// Digits of a timestamp in seconds, from 2001 until 2286.
+const TIMESTAMP_DIGITS: usize = 10;
 /// The platform's push is a few KiB, compatible ones three times as much (docs/wechat.md, "Encryption").
 const BODY_MAX: usize = 64 * 1024;
 /// The platform sends a push in one go and gives up after 5 s (docs/wechat.md, "Delivery"): what takes longer than
@@ -74,9 +74,7 @@ impl Query {
     /// The timestamp in the one spelling that the platform has: the signed text has no separators, so digits that
     /// wander between timestamp and nonce would keep the signature.
     fn seconds(&self) -> Option<u64> {
-        let digits = self.timestamp.as_str();
-        let plain = digits.len() <= TIMESTAMP_MAX && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if plain && !digits.starts_with('0') { digits.parse().ok() } else { None }
+        (self.timestamp.len() == TIMESTAMP_DIGITS).then(|| self.timestamp.parse().ok()).flatten()
     }
 
     /// Whether it announces an encrypted body. `raw` and nothing at all mean a plain one.

@@ -22,12 +22,16 @@ const REDIS_URL_IS: &str = "the URL of the Redis that gateway and callback share
 
 /// What `--help` says below the flags.
 const SECRETS: &str = "\
-Secrets, each an environment variable or NAME_FILE=path of a file that holds it:
-  WECHAT_TOKEN             The account's Token from the console, 3 to 32 letters or digits (required)
-  WECHAT_ENCODING_AES_KEY  The account's EncodingAESKey from the console, 43 characters; several by commas, newest
-                           first, while a key is rotated (required, but refused in plain mode)
-  REDIS_URL                The Redis that gateway and callback share: redis://, rediss:// (TLS), redis+unix://,
-                           redis-sentinel:// or redis-cluster:// (required)";
+Secrets, each an environment variable or NAME_FILE=path:
+  WECHAT_TOKEN
+          The account's Token from the console, 3 to 32 letters or digits
+  WECHAT_ENCODING_AES_KEY
+          The account's EncodingAESKey from the console, 43 characters;
+          several by commas, newest first, while a key is rotated. Required,
+          but refused in plain mode
+  REDIS_URL
+          The Redis that gateway and callback share, such as
+          redis://redis:6379; TLS, Unix sockets, Sentinel and Cluster too";
 
 /// Receives the WeChat platform's calls, claims scenes, and answers the phone
 #[derive(Clone, Debug, Parser)]

@@ -46,6 +46,6 @@ mod tests {
             |at: Duration| (0..1000).filter_map(|_| throttle.admit(start + at)).collect::<Vec<_>>();
         assert_eq!(admitted(Duration::ZERO), [0, 0, 0, 0, 0]);
         assert_eq!(admitted(WINDOW), [995, 0, 0, 0, 0]);
-        assert_eq!(admitted(WINDOW + WINDOW / 2), []);
+        assert!(admitted(WINDOW + WINDOW / 2).is_empty());
     }
 }

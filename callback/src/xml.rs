@@ -65,14 +65,11 @@ impl<const N: usize> Walk<'_, N> {
         if self.depth > DEPTH_MAX || self.elements > ELEMENTS_MAX {
             return Err(Malformed("it is nested too deep or has too many elements"));
         }
-        if self.field.is_some() {
-            return Err(Malformed("a field holds elements instead of text"));
-        }
         if self.depth == 2 {
             self.field = self.wanted.iter().position(|wanted| *wanted == name);
         }
         match self.field.map(|field| self.found[field].replace(String::new())) {
-            Some(Some(_)) => Err(Malformed("a field is doubled")),
+            Some(Some(_)) => Err(Malformed("a field is doubled or has elements in it")),
             _ => Ok(()),
         }
     }

@@ -1,0 +1,298 @@
+//! The platform's side: an account, its logins, signed pushes, and what a phone would show.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use callback::cipher::{AesKey, AesKeys};
+use callback::reply::{Replies, Template};
+use callback::signature::Token;
+use callback::{Callback, Config, Mode, xml};
+use shared::backplane::{Backplane, LoginWatch, MemoryBackplane};
+use shared::login::{Deadlines, OpenId, QrCode, Scene, SessionId, Ticket};
+use tower::ServiceExt;
+
+pub(crate) const APP_ID: &str = "wx0123456789abcdef";
+pub(crate) const OURS: &str = "gh_5e1f0a9b7c2d";
+pub(crate) const KEY: &str = "k4Xq0Wm7ZsT1vB9nY3pLdJ6hG2fCrEaUoIeK8iQwMxS";
+pub(crate) const OLD_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+pub(crate) const ALICE: &str = "oSim0_1a2B3c4D5e6F7g8H9i0JkL";
+pub(crate) const BOB: &str = "oSim0_bbbbbbbbbbbbbbbbbbbbbb";
+pub(crate) const USED: &str = "used";
+pub(crate) const RETRY: &str = "retry";
+pub(crate) const GREETING: &str = "您好!欢迎使用 SwooleWechat 扫描登录";
+pub(crate) const MAX_SKEW: Duration = Duration::from_secs(600);
+
+/// What the phone shows after Alice's or Bob's `count`th login.
+pub(crate) fn success(count: u64) -> String {
+    format!("微信用户,登录成功!\n这是你第{count}次登录,玩的开心!")
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub(crate) fn token() -> Token {
+    Token::parse("simToken2026").unwrap()
+}
+
+pub(crate) fn config(mode: Mode) -> Config {
+    let template = |text: &str| Template::parse(text).unwrap();
+    let replies = Replies {
+        nickname: "微信用户".to_owned(),
+        success: Template::parse_counting(r"{nickname},登录成功!\n这是你第{count}次登录,玩的开心!").unwrap(),
+        used: template(USED),
+        retry: template(RETRY),
+        greeting: template(GREETING),
+    };
+    Config {
+        app_id: APP_ID.to_owned(),
+        original_id: Some(OURS.to_owned()),
+        token: token(),
+        mode,
+        max_skew: MAX_SKEW,
+        replies,
+    }
+}
+
+pub(crate) fn safe() -> Mode {
+    Mode::Safe(AesKeys::parse(KEY).unwrap())
+}
+
+pub(crate) fn compatible() -> Mode {
+    Mode::Compatible(AesKeys::parse(KEY).unwrap())
+}
+
+/// One account with one callback.
+pub(crate) struct Platform {
+    pub(crate) callback: Callback,
+    pub(crate) backplane: Backplane,
+    /// The key that pushes are encrypted with; none in plain mode.
+    pub(crate) key: Option<AesKey>,
+    pub(crate) app_id: &'static str,
+}
+
+impl Platform {
+    pub(crate) fn new(mode: Mode) -> Self {
+        Self::on(mode, Backplane::Memory(MemoryBackplane::default()))
+    }
+
+    pub(crate) fn on(mode: Mode, backplane: Backplane) -> Self {
+        let key = mode.keys().is_some().then(|| AesKey::parse(KEY).unwrap());
+        let callback = Callback::new(config(mode), backplane.clone());
+        Self { callback, backplane, key, app_id: APP_ID }
+    }
+
+    /// A browser opens the page.
+    pub(crate) async fn login(&self) -> Login {
+        self.login_for(Duration::from_secs(60)).await
+    }
+
+    /// A browser opens the page, and the QR code can be scanned for so long.
+    pub(crate) async fn login_for(&self, claimable: Duration) -> Login {
+        let session = SessionId::random();
+        let code = qr_code(&session);
+        let watch =
+            self.backplane.open(&session, code.clone(), deadlines(claimable), Duration::from_secs(60));
+        Login { watch: watch.await.unwrap(), session, code }
+    }
+
+    /// The push of `message`, as the account's mode has it.
+    pub(crate) fn push(&self, message: &str) -> Push {
+        self.push_at(now(), message)
+    }
+
+    pub(crate) fn push_at(&self, timestamp: u64, message: &str) -> Push {
+        match &self.key {
+            None => Push::plain(&timestamp.to_string(), message),
+            Some(key) => {
+                let encrypted = key.encrypt(*b"0123456789abcdef", message.as_bytes(), self.app_id);
+                Push::encrypted(&timestamp.to_string(), &encrypted, "")
+            }
+        }
+    }
+
+    pub(crate) async fn answer(&self, push: Push) -> Answer {
+        answer(&self.callback, push.request()).await
+    }
+
+    /// The answer to `message`, which must be a good one.
+    pub(crate) async fn shown(&self, message: &str) -> Option<String> {
+        self.answer(self.push(message)).await.shown(self)
+    }
+
+    /// Who has claimed the login.
+    pub(crate) async fn claimed_by(&self, login: &Login) -> Option<OpenId> {
+        self.backplane.redeemable(&login.session.code()).await.unwrap().map(|(scan, _)| scan.by)
+    }
+}
+
+/// One browser's attempt.
+pub(crate) struct Login {
+    pub(crate) watch: LoginWatch,
+    pub(crate) session: SessionId,
+    pub(crate) code: QrCode,
+}
+
+impl Login {
+    /// What its QR code's events carry.
+    pub(crate) fn ticket(&self) -> String {
+        ticket(&self.code.scene)
+    }
+
+    /// A follower scans it.
+    pub(crate) fn scan(&self, by: &str) -> String {
+        event(by, "SCAN", &self.code.scene.expose(), Some(&self.ticket()))
+    }
+
+    /// A stranger scans it and follows the account.
+    pub(crate) fn follow(&self, by: &str) -> String {
+        let key = format!("qrscene_{}", self.code.scene.expose());
+        event(by, "subscribe", &key, Some(&self.ticket()))
+    }
+}
+
+pub(crate) fn qr_code(session: &SessionId) -> QrCode {
+    let scene = Scene::random(session);
+    let ticket = Ticket::parse(&ticket(&scene)).unwrap();
+    QrCode { scene, ticket, content: "http://weixin.qq.com/q/02".to_owned() }
+}
+
+/// The platform's name for the QR code with this scene.
+fn ticket(scene: &Scene) -> String {
+    format!("gQ{}==", scene.nonce())
+}
+
+pub(crate) fn deadlines(claimable: Duration) -> Deadlines {
+    Deadlines { shown: claimable, claimable }
+}
+
+pub(crate) fn event(by: &str, event: &str, key: &str, ticket: Option<&str>) -> String {
+    let ticket = ticket.map(|ticket| format!("<Ticket><![CDATA[{ticket}]]></Ticket>\n")).unwrap_or_default();
+    message(
+        by,
+        "event",
+        &format!("<Event><![CDATA[{event}]]></Event>\n<EventKey><![CDATA[{key}]]></EventKey>\n{ticket}"),
+    )
+}
+
+pub(crate) fn message(by: &str, kind: &str, rest: &str) -> String {
+    format!(
+        "<xml><ToUserName><![CDATA[{OURS}]]></ToUserName>\n<FromUserName><![CDATA[{by}]]></FromUserName>\n\
+         <CreateTime>1763800030</CreateTime>\n<MsgType><![CDATA[{kind}]]></MsgType>\n{rest}</xml>"
+    )
+}
+
+/// One call of the platform's, to be tampered with.
+#[derive(Clone)]
+pub(crate) struct Push {
+    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Push {
+    fn query(timestamp: &str) -> (String, Vec<(&'static str, String)>) {
+        static NONCES: AtomicU64 = AtomicU64::new(1_000_000_000);
+        let nonce = NONCES.fetch_add(1, Ordering::Relaxed).to_string();
+        let query = vec![
+            ("signature", token().sign(timestamp, &nonce)),
+            ("timestamp", timestamp.to_owned()),
+            ("nonce", nonce.clone()),
+            ("openid", ALICE.to_owned()),
+        ];
+        (nonce, query)
+    }
+
+    pub(crate) fn plain(timestamp: &str, message: &str) -> Self {
+        Self { query: Self::query(timestamp).1, body: message.as_bytes().to_vec() }
+    }
+
+    /// `beside` stands beside the encrypted part, as in compatible mode.
+    pub(crate) fn encrypted(timestamp: &str, encrypted: &str, beside: &str) -> Self {
+        let (nonce, mut query) = Self::query(timestamp);
+        query.push(("encrypt_type", "aes".to_owned()));
+        query.push(("msg_signature", token().sign_encrypted(timestamp, &nonce, encrypted)));
+        let to = format!("<ToUserName><![CDATA[{OURS}]]></ToUserName>");
+        let body = format!("<xml>{to}{beside}<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>");
+        Self { query, body: body.into_bytes() }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.query.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.query.retain(|(other, _)| *other != name);
+        self
+    }
+
+    pub(crate) fn replacing(self, name: &'static str, value: &str) -> Self {
+        self.without(name).with(name, value)
+    }
+
+    pub(crate) fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        let pairs = self.query.iter().map(|(name, value)| format!("{name}={}", value.replace('+', "%2B")));
+        format!("/wechat/callback?{}", pairs.collect::<Vec<_>>().join("&"))
+    }
+
+    pub(crate) fn request(self) -> Request<Body> {
+        let uri = self.uri();
+        Request::builder().method(Method::POST).uri(uri).body(Body::from(self.body)).unwrap()
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
+}
+
+pub(crate) async fn answer(callback: &Callback, request: Request<Body>) -> Answer {
+    let response: Response<Body> = callback.router().oneshot(request).await.unwrap();
+    let header = response.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned());
+    let (status, headers, content_type) =
+        (response.status(), response.headers().clone(), header.unwrap_or_default());
+    let body = String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap();
+    Answer { status, headers, content_type, body }
+}
+
+impl Answer {
+    /// What the phone shows, by the platform's rules; panics where it would show its fault line.
+    pub(crate) fn shown(&self, platform: &Platform) -> Option<String> {
+        assert_eq!(self.status, StatusCode::OK);
+        if self.body == "success" {
+            assert_eq!(self.content_type, "text/plain; charset=utf-8");
+            return None;
+        }
+        assert_eq!(self.content_type, "text/xml; charset=utf-8");
+        let reply = match &platform.key {
+            Some(key) => open_envelope(&self.body, key, platform.app_id),
+            None => self.body.clone(),
+        };
+        let names = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Content"];
+        let [to, from, created, kind, content] =
+            xml::read(reply.as_bytes(), names).unwrap().map(Option::unwrap);
+        assert!(to.starts_with("oSim0_"), "the reply goes to a person: {to}");
+        assert_eq!((from.as_str(), kind.as_str()), (OURS, "text"));
+        assert!(now().abs_diff(created.parse().unwrap()) < 10, "seconds: {created}");
+        assert!(!content.is_empty());
+        Some(content)
+    }
+}
+
+fn open_envelope(body: &str, key: &AesKey, app_id: &str) -> String {
+    let names = ["Encrypt", "MsgSignature", "TimeStamp", "Nonce"];
+    let [encrypted, signature, timestamp, nonce] =
+        xml::read(body.as_bytes(), names).unwrap().map(Option::unwrap);
+    assert!(token().has_signed_encrypted(&timestamp, &nonce, &encrypted, &signature));
+    assert!(now().abs_diff(timestamp.parse().unwrap()) < 10, "seconds: {timestamp}");
+    String::from_utf8(key.decrypt(&encrypted, app_id).unwrap()).unwrap()
+}
