@@ -1,5 +1,7 @@
 //! The gateway's settings.
 
+#![allow(rustdoc::bare_urls, reason = "the comments are the terminal's help, too")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! What an operator, or a newcomer with nothing at all, writes.
 
+#![allow(rustdoc::bare_urls, reason = "the comments are the terminal's help, too")]
+
 use std::net::SocketAddr;
 
 use callback::settings::{CallbackSettings, MessageMode, Secrets};

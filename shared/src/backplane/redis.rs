@@ -126,7 +126,8 @@ impl RedisBackplane {
     ///
     /// # Errors
     ///
-    /// The URL is malformed. A server that cannot be reached is no error here: see [`Self::is_reachable`].
+    /// The URL is malformed. A server that cannot be reached is no error here: see
+    /// [`Backplane::is_reachable`](crate::backplane::Backplane::is_reachable).
     pub fn connect(url: &Secret, role: Role) -> Result<Self, MalformedUrl> {
         let tasks = CancellationToken::new();
         let commands = Connection::open(url, COMMAND_EVENTS, &tasks)?;
