@@ -14,7 +14,6 @@ pub mod reply;
 mod request;
 pub mod settings;
 pub mod signature;
-mod throttle;
 pub mod xml;
 
 use std::error::Error as StdError;
@@ -30,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use shared::admin::Report;
 use shared::backplane::Backplane;
+use shared::throttle::Throttle;
 use tokio::time::Instant;
 
 use crate::answer::Outcome;
@@ -37,7 +37,6 @@ pub use crate::config::{Config, Mode};
 use crate::error::Error;
 use crate::push::Push;
 use crate::request::Query;
-use crate::throttle::Throttle;
 
 /// The platform waits for 5 s (docs/wechat.md, "Delivery"), the contract promises 4.5 s; the rest is for the way.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(4200);

@@ -14,8 +14,8 @@ use shared::{admin, shutdown, telemetry};
 /// The longest call under way: a slow body and a slow backplane.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
 /// Connections that the platform is far from, if the open-file limit leaves that many beside Redis and the rest.
-const SOCKETS: u64 = 10_000;
-const OTHER_FILES: u64 = 256;
+const SOCKETS: usize = 10_000;
+const OTHER_FILES: usize = 256;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -40,10 +40,9 @@ fn check(settings: &Settings) -> Result<(Config, Secret), Invalid> {
 
 async fn run(settings: &Settings, callback: Callback) -> io::Result<()> {
     let shutdown = shutdown::on_signals()?;
-    let public = serve::bind("public", settings.callback_listen)?;
-    let admin = serve::bind("admin", settings.admin_listen)?;
-    let files = rlimit::increase_nofile_limit(rlimit::INFINITY).unwrap_or(1024).saturating_sub(OTHER_FILES);
-    let max_sockets = usize::try_from(files.clamp(OTHER_FILES, SOCKETS)).unwrap_or(usize::MAX);
+    let public = serve::bind("public", "CALLBACK_LISTEN", settings.callback_listen)?;
+    let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
+    let max_sockets = serve::open_files().saturating_sub(OTHER_FILES).clamp(OTHER_FILES, SOCKETS);
     let (asked, leaving, report) = (shutdown.clone(), callback.clone(), callback.clone());
     tokio::spawn(async move {
         asked.cancelled_owned().await;

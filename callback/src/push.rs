@@ -1,5 +1,7 @@
 //! From a body to a message that is authentic, ours, and in the mode that was set (docs/wechat.md, "Encryption").
 
+use shared::random;
+
 use crate::cipher::AesKey;
 use crate::config::{Config, Mode};
 use crate::error::Error;
@@ -59,8 +61,8 @@ impl<'c> Push<'c> {
         let now = now();
         let reply = reply::text(self.message.from.expose(), &self.message.to, now, content);
         let Some(key) = self.key else { return reply };
-        let encrypted = key.encrypt(random(), reply.as_bytes(), &config.app_id);
-        let (timestamp, nonce) = (now.to_string(), u64::from_be_bytes(random()).to_string());
+        let encrypted = key.encrypt(random::bytes(), reply.as_bytes(), &config.app_id);
+        let (timestamp, nonce) = (now.to_string(), u64::from_be_bytes(random::bytes()).to_string());
         let signature = config.token.sign_encrypted(&timestamp, &nonce, &encrypted);
         reply::envelope(&encrypted, &signature, &timestamp, &nonce)
     }
@@ -75,11 +77,4 @@ impl Config {
 
 fn refusal(config: &Config, push: &'static str) -> Error {
     Error::Mode { configured: config.mode.name(), push }
-}
-
-/// `N` bytes of the system's randomness.
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("getrandom(2) cannot fail for so few bytes once the machine is up");
-    bytes
 }

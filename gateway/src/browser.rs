@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use tokio::time::{self, Instant};
 use tungstenite::Error as WireError;
+use tungstenite::error::ProtocolError;
 
 use crate::protocol::{ClientMessage, CloseCode, MESSAGE_MAX, ServerMessage};
 
@@ -40,7 +41,8 @@ pub(crate) struct Gone;
 pub(crate) enum Incoming {
     Message(ClientMessage),
     NotUnderstood,
-    TooBig,
+    /// A frame that the protocol forbids; the connection is over.
+    Broken(CloseCode),
     /// Closed, broken, or silent for too long.
     Gone,
 }
@@ -89,8 +91,15 @@ impl Browser {
                     }
                 }
                 Some(Err(error)) => {
-                    let too_big = matches!(error.into_inner().downcast_ref(), Some(WireError::Capacity(_)));
-                    return if too_big { Incoming::TooBig } else { Incoming::Gone };
+                    return match error.into_inner().downcast_ref() {
+                        Some(WireError::Capacity(_)) => Incoming::Broken(CloseCode::TooBig),
+                        Some(WireError::Utf8(_)) => Incoming::Broken(CloseCode::NotText),
+                        Some(WireError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                            Incoming::Gone
+                        }
+                        Some(WireError::Protocol(_)) => Incoming::Broken(CloseCode::Protocol),
+                        _ => Incoming::Gone,
+                    };
                 }
                 None => return Incoming::Gone,
             }

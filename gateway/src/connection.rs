@@ -34,7 +34,7 @@ enum Ending {
     Left,
     Over,
     Replaced,
-    TooBig,
+    Broken(CloseCode),
     Nonsense,
     TryLater,
 }
@@ -95,7 +95,7 @@ pub(crate) async fn run(gateway: &Gateway, browser: Browser, request: Request) {
         Some(Ending::Over) => (CloseCode::Done, "the session is over"),
         Some(Ending::Replaced) => (CloseCode::Policy, "replaced"),
         Some(Ending::Nonsense) => (CloseCode::Policy, "too many bad messages"),
-        Some(Ending::TooBig) => (CloseCode::TooBig, "message too big"),
+        Some(Ending::Broken(code)) => (code, "not a message of this protocol"),
         Some(Ending::TryLater) => (CloseCode::TryLater, "try later"),
     };
     browser.close(code, reason).await;
@@ -162,7 +162,7 @@ impl Connection<'_> {
                 self.nonsense += 1;
                 self.refuse(ErrorCode::BadMessage, None).await
             }
-            Incoming::TooBig => Err(Ending::TooBig),
+            Incoming::Broken(code) => Err(Ending::Broken(code)),
             Incoming::Gone => Err(Ending::Left),
         }
     }
@@ -233,7 +233,14 @@ impl Connection<'_> {
                 self.login = None;
                 self.begin().await
             }
-            Err(error) => self.backplane_failed(&error).await,
+            Err(error) => {
+                // The code on the page may be dead now: it must not look alive.
+                if let Some(login) = &mut self.login {
+                    login.code_ends = None;
+                }
+                self.browser.send(&ServerMessage::Expired).await?;
+                self.backplane_failed(&error).await
+            }
         }
     }
 
@@ -249,11 +256,12 @@ impl Connection<'_> {
         let retry_after = match time::timeout(QR_CODE_TIMEOUT, asked).await {
             Ok(Ok(code)) => return Ok(Some(code)),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "no QR code");
+                tracing::warn!(login = %session.record_id(), %error, "no QR code");
                 error.retry_after()
             }
             Err(_) => {
-                tracing::warn!(limit_s = QR_CODE_TIMEOUT.as_secs(), "no QR code: the platform is too slow");
+                let (login, limit_s) = (session.record_id(), QR_CODE_TIMEOUT.as_secs());
+                tracing::warn!(%login, limit_s, "no QR code: the platform is too slow");
                 BACKPLANE_RETRY
             }
         };

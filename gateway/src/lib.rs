@@ -14,28 +14,30 @@ pub mod settings;
 mod upgrade;
 pub mod wechat;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::routing::{get, post};
 use shared::admin::Report;
 use shared::backplane::Backplane;
+use shared::serve;
 use shared::settings::Secret;
+use shared::throttle::Throttle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::origin::Origin;
 use crate::wechat::{Account, Platform};
 
-/// Descriptors that are not browsers': listeners, Redis, the platform, requests that are no upgrades.
-const OTHER_FILES: usize = 512;
-/// A whole redemption: a look-up of 2 s beside up to three moves of 2 s.
-const REDEEM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Descriptors that are no clients': listeners, Redis, the platform, operators.
+const OTHER_FILES: usize = 256;
+/// The share of the clients' descriptors that is for connections which are no browsers, or not yet; and its limits.
+const SOCKETS_SHARE: usize = 8;
+const SOCKETS: RangeInclusive<usize> = 64..=4096;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -69,6 +71,10 @@ struct Inner {
     platform: Platform,
     /// One permit a browser.
     browsers: Arc<Semaphore>,
+    /// Connections that are no browsers, or not yet.
+    max_sockets: usize,
+    /// Log lines about browsers that were not let in.
+    refusals: Throttle,
     connections: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -85,21 +91,26 @@ impl Gateway {
         backplane: Backplane,
         shutdown: CancellationToken,
     ) -> Result<Self, wechat::Error> {
-        config.max_connections = within_open_files(config.max_connections);
+        let (browsers, max_sockets) = within_open_files(config.max_connections, serve::open_files());
+        config.max_connections = browsers;
+        if config.redeem_secret.is_none() {
+            tracing::info!("redeeming is off: REDEEM_SECRET is not set");
+        }
         let platform = Platform::new(config.account.clone())?;
         let browsers = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
         let connections = TaskTracker::new();
-        Ok(Self(Arc::new(Inner { config, backplane, platform, browsers, connections, shutdown })))
+        let refusals = Throttle::default();
+        let inner =
+            Inner { config, backplane, platform, browsers, max_sockets, refusals, connections, shutdown };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// The public paths.
     pub fn router(&self) -> Router {
-        let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REDEEM_TIMEOUT);
-        let redeem = Router::new()
-            .route("/api/redeem", post(redeem::redeem))
-            .layer(DefaultBodyLimit::max(redeem::REQUEST_MAX))
-            .layer(timeout);
-        page::router().route("/ws", get(upgrade::upgrade)).merge(redeem).with_state(self.clone())
+        page::router()
+            .route("/ws", get(upgrade::upgrade))
+            .route("/api/redeem", post(redeem::redeem).layer(DefaultBodyLimit::max(redeem::REQUEST_MAX)))
+            .with_state(self.clone())
     }
 
     /// Waits until all browsers, told to go elsewhere by the shutdown, have gone.
@@ -124,7 +135,7 @@ impl Gateway {
     /// Connections that the accept loop should allow at once besides the browsers'.
     #[must_use]
     pub fn max_sockets(&self) -> usize {
-        self.0.config.max_connections.saturating_add(OTHER_FILES / 2)
+        self.0.max_sockets
     }
 
     fn settings(&self) -> &Config {
@@ -148,10 +159,12 @@ impl Gateway {
     }
 }
 
-/// As many of `wanted` browsers as the open-file limit leaves room for, once it is raised as far as it goes.
-fn within_open_files(wanted: usize) -> usize {
-    let files = rlimit::increase_nofile_limit(rlimit::INFINITY).unwrap_or(1024);
-    let room = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES).max(1);
+/// Shares `files` descriptors out: to as many of `wanted` browsers as there is room for, and to other connections, so
+/// that neither kind can take those of Redis, the platform and the operators.
+fn within_open_files(wanted: usize, files: usize) -> (usize, usize) {
+    let clients = files.saturating_sub(OTHER_FILES).max(2);
+    let sockets = (clients / SOCKETS_SHARE).clamp(*SOCKETS.start(), *SOCKETS.end()).min(clients / 2);
+    let room = clients - sockets;
     if room < wanted {
         tracing::info!(
             wanted,
@@ -160,5 +173,21 @@ fn within_open_files(wanted: usize) -> usize {
             "the open-file limit leaves room for fewer browsers than MAX_CONNECTIONS"
         );
     }
-    wanted.min(room)
+    (wanted.min(room), sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a6_clients_never_get_all_descriptors() {
+        for files in [0, 300, 1024, 1200, 20_000, 1_048_576] {
+            let (browsers, sockets) = within_open_files(100_000, files);
+            assert!(
+                browsers > 0 && sockets > 0 && browsers + sockets <= files.saturating_sub(OTHER_FILES).max(2)
+            );
+        }
+        assert_eq!(within_open_files(100, 20_000).0, 100);
+    }
 }

@@ -45,8 +45,8 @@ fn check(settings: &Settings) -> Result<(Config, Secret), Invalid> {
 
 async fn run(settings: Settings, config: Config, backplane: Backplane) -> io::Result<()> {
     let shutdown = shutdown::on_signals()?;
-    let public = serve::bind("public", settings.gateway_listen)?;
-    let admin = serve::bind("admin", settings.admin_listen)?;
+    let public = serve::bind("public", "GATEWAY_LISTEN", settings.gateway_listen)?;
+    let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
     let gateway = Gateway::new(config, backplane, shutdown.clone()).map_err(io::Error::other)?;
     let report = gateway.clone();
     let server = Server { public, admin, max_sockets: gateway.max_sockets(), leave_time: LEAVE_TIME };

@@ -10,8 +10,8 @@ pub const RESUME_PREFIX: &str = "resume.";
 /// The largest message that a browser may send, in bytes; the longest that it has reason to is below 100.
 pub const MESSAGE_MAX: usize = 4096;
 
-/// From server to browser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// From server to browser. Without `Debug`, for it carries secrets.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "message_type", rename_all = "snake_case")]
 pub enum ServerMessage {
     /// A QR code to show.
@@ -113,6 +113,10 @@ pub enum CloseCode {
     Restart,
     /// 1008: refused by policy. Don't reconnect.
     Policy,
+    /// 1002: a frame broke the WebSocket protocol. Reconnect, with back-off.
+    Protocol,
+    /// 1007: a text was not UTF-8. Reconnect, with back-off.
+    NotText,
     /// 1009: the message was too big.
     TooBig,
     /// 1013: the session is unharmed but cannot be continued now. Reconnect and resume, with back-off.
@@ -127,6 +131,8 @@ impl CloseCode {
             Self::Done => 1000,
             Self::Restart => 1012,
             Self::Policy => 1008,
+            Self::Protocol => 1002,
+            Self::NotText => 1007,
             Self::TooBig => 1009,
             Self::TryLater => 1013,
         }

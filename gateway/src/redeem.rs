@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,8 @@ use shared::backplane;
 use shared::login::{Code, Scan};
 use shared::settings::Secret;
 use subtle::ConstantTimeEq;
-use tokio::time;
+use tokio::task::JoinError;
+use tokio::time::{self, Instant};
 use uuid::Uuid;
 
 use crate::Gateway;
@@ -22,6 +23,13 @@ use crate::wechat::Person;
 
 /// The largest request; a code has 65 characters.
 pub(crate) const REQUEST_MAX: usize = 4096;
+/// For the request to arrive.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// For finding out whether the code was spent, once it may have been. Only this request can.
+const SPEND_TIME: Duration = Duration::from_secs(8);
+const SPEND_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// What passes at most between counting a login and spending its code: the number must be remembered that much longer.
+const COUNTED_BEFORE: Duration = Duration::from_secs(15);
 /// For looking the person up: nice to have, so not worth an application's time-out.
 const PERSON_TIMEOUT: Duration = Duration::from_secs(2);
 /// Seconds after which an application may try again while the backplane is away.
@@ -48,10 +56,16 @@ pub(crate) enum Error {
     Unauthorized,
     #[error("expected a JSON object with the text field \"code\"")]
     Malformed,
+    #[error("the request is too large")]
+    TooLarge,
+    #[error("the request did not arrive in time")]
+    Slow,
     #[error("the code is unknown, not yet scanned, or used")]
     NoSuchCode,
     #[error(transparent)]
     Backplane(#[from] backplane::Error),
+    #[error("the code may be spent")]
+    Lost(#[source] JoinError),
 }
 
 impl IntoResponse for Error {
@@ -66,6 +80,12 @@ impl IntoResponse for Error {
                 (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))))
             }
             Self::Malformed => (StatusCode::BAD_REQUEST, None),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, None),
+            Self::Lost(error) => {
+                tracing::error!(%error, "a redeeming broke, which is a defect");
+                (StatusCode::INTERNAL_SERVER_ERROR, None)
+            }
             Self::NoSuchCode => (StatusCode::GONE, None),
             Self::Backplane(error) => {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
@@ -81,21 +101,28 @@ impl IntoResponse for Error {
 
 /// Answers with the identity, once. The person is looked up before the code is spent, so that a failure in between
 /// leaves the code good.
-pub(crate) async fn redeem(
-    State(gateway): State<Gateway>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Error> {
-    authorize(&headers, gateway.settings().redeem_secret.as_ref())?;
+pub(crate) async fn redeem(State(gateway): State<Gateway>, request: Request) -> Result<Response, Error> {
+    authorize(request.headers(), gateway.settings().redeem_secret.as_ref())?;
+    let body =
+        time::timeout(REQUEST_TIMEOUT, Bytes::from_request(request, &())).await.map_err(|_| Error::Slow)?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge,
+        _ => Error::Malformed,
+    })?;
     let request: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| Error::Malformed)?;
     let code = request.get("code").and_then(Value::as_str).ok_or(Error::Malformed)?;
     let code = Code::parse(code).ok_or(Error::NoSuchCode)?;
     let (scan, life) = gateway.backplane().redeemable(&code).await?.ok_or(Error::NoSuchCode)?;
-    let (person, login_count) =
-        tokio::join!(look_up(&gateway, &scan), gateway.backplane().login_count(&scan.by, code.login(), life));
+    let (person, login_count) = tokio::join!(
+        look_up(&gateway, &scan),
+        gateway.backplane().login_count(&scan.by, code.login(), life + COUNTED_BEFORE)
+    );
     let login_count = login_count?;
-    let scan = gateway.backplane().redeem(&code, Uuid::new_v4()).await?.ok_or(Error::NoSuchCode)?;
-    tracing::info!(login = %code.login(), replica = gateway.replica(), "login redeemed");
+    let login = code.login();
+    // In a task of its own: a client that leaves must not tear it in two.
+    let spent = gateway.0.connections.spawn(spend(gateway.clone(), code)).await;
+    let scan = spent.map_err(Error::Lost)??.ok_or(Error::NoSuchCode)?;
+    tracing::info!(%login, replica = gateway.replica(), "login redeemed");
     let identity = Identity {
         openid: scan.by.expose().to_owned(),
         unionid: person.unionid,
@@ -104,6 +131,18 @@ pub(crate) async fn redeem(
         scanned_at: rfc3339(scan.at.0),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(identity)).into_response())
+}
+
+/// Spends the code. An answer that was lost is asked for again, for the code may be spent, and then nobody else can learn
+/// whose it was.
+async fn spend(gateway: Gateway, code: Code) -> Result<Option<Scan>, backplane::Error> {
+    let (request, until) = (Uuid::new_v4(), Instant::now() + SPEND_TIME);
+    loop {
+        match gateway.backplane().redeem(&code, request).await {
+            Err(_) if Instant::now() < until => time::sleep(SPEND_AGAIN_AFTER).await,
+            answer => return answer,
+        }
+    }
 }
 
 /// In constant time, whatever is wrong with the token.

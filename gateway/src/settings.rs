@@ -123,16 +123,26 @@ pub struct Settings {
 ///
 /// # Errors
 ///
-/// It is not set.
+/// It is not set, or has characters that no app secret has.
 pub fn app_secret() -> Result<Secret, Invalid> {
-    settings::required_secret("WECHAT_APP_SECRET", "the account's app secret")
+    let secret = settings::required_secret("WECHAT_APP_SECRET", "the account's app secret")?;
+    let expected = "the account's app secret, letters and digits without blanks";
+    if is_token(&secret) { Ok(secret) } else { Err(Invalid::malformed("WECHAT_APP_SECRET", expected)) }
 }
 
 /// The secret that the application's server shows; `None` switches redeeming off.
 ///
 /// # Errors
 ///
-/// Its file cannot be read.
+/// Its file cannot be read, or no header could carry it.
 pub fn redeem_secret() -> Result<Option<Secret>, Invalid> {
-    settings::secret("REDEEM_SECRET")
+    let expected = "visible ASCII characters without blanks, as a header carries them";
+    match settings::secret("REDEEM_SECRET")? {
+        Some(secret) if !is_token(&secret) => Err(Invalid::malformed("REDEEM_SECRET", expected)),
+        secret => Ok(secret),
+    }
+}
+
+fn is_token(secret: &Secret) -> bool {
+    secret.expose().bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,8 +1,10 @@
 //! `GET /ws`: who is let in, and with which request.
 
+use std::time::Instant;
+
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{HOST, HeaderName, ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use shared::login::SessionId;
@@ -15,6 +17,9 @@ use crate::{Gateway, origin};
 /// Seconds after which a browser that found no room may try again.
 const FULL_RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
+/// Characters of a stranger's header that go into a log line.
+const SHOWN_MAX: usize = 200;
+
 /// Refuses foreign origins before anything is made, and more browsers than there is room for; the rest become WebSockets.
 pub(crate) async fn upgrade(
     State(gateway): State<Gateway>,
@@ -22,9 +27,11 @@ pub(crate) async fn upgrade(
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
     if !origin::is_allowed(&headers, &gateway.settings().allowed_origins) {
-        tracing::warn!(
-            "a page of a foreign origin was refused: see ALLOWED_ORIGINS, and whether a proxy changes Host"
-        );
+        if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
+            let (origin, host) = (shown(&headers, &ORIGIN), shown(&headers, &HOST));
+            let see = "see ALLOWED_ORIGINS, and whether a proxy changes Host";
+            tracing::warn!(origin, host, suppressed, see, "refused a page of a foreign origin");
+        }
         return (StatusCode::FORBIDDEN, "this origin may not open a session\n").into_response();
     }
     let upgrade = match upgrade {
@@ -35,6 +42,10 @@ pub(crate) async fn upgrade(
         return full("this replica is going away\n");
     }
     let Ok(place) = gateway.0.browsers.clone().try_acquire_owned() else {
+        if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
+            let limit = gateway.settings().max_connections;
+            tracing::warn!(limit, suppressed, "refused a browser: no more room, see MAX_CONNECTIONS");
+        }
         return full("no more room for browsers\n");
     };
     let request = requested(&upgrade);
@@ -52,6 +63,12 @@ fn requested(upgrade: &WebSocketUpgrade) -> Request {
         Some(session) => Request::Resume(SessionId::parse(session)),
         None => Request::Begin,
     }
+}
+
+/// A header as it may stand in a log line: short, on one line.
+fn shown(headers: &HeaderMap, name: &HeaderName) -> String {
+    let text = headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    text.unwrap_or_default().chars().take(SHOWN_MAX).flat_map(char::escape_default).collect()
 }
 
 fn full(why: &'static str) -> Response {

@@ -70,7 +70,8 @@ impl Platform {
             builder = builder.no_proxy().tls_certs_only([]);
         }
         let http = builder.build().map_err(Error::unreachable)?;
-        Ok(Self { http, account, tokens: Tokens::default() })
+        let tokens = Tokens::new(http.clone(), account.clone());
+        Ok(Self { http, account, tokens })
     }
 
     /// Makes a temporary QR code whose scans carry `scene`, for `lifetime` (whole seconds, at most 30 days).
@@ -136,10 +137,10 @@ impl Platform {
             let request = request(&self.http).query(&[("access_token", token.expose())]);
             Answer::of(request).await?.read()
         };
-        let token = self.tokens.get(&self.http, &self.account).await?;
+        let token = self.tokens.get().await?;
         match attempt(&token).await {
             Err(error) if error.is_about_the_token() => {
-                let token = self.tokens.replace(&token, &self.http, &self.account).await?;
+                let token = self.tokens.replace(&token).await?;
                 attempt(&token).await.map_err(|error| match error {
                     error if error.is_about_the_token() => Error::TokenNotTaken,
                     error => error,

@@ -64,7 +64,8 @@ pub enum Backplane {
 macro_rules! either {
     ($self:ident, $backplane:ident => $call:expr) => {
         match $self {
-            Self::Redis($backplane) => $call.await,
+            // Boxed: the client library's futures have several kilobytes, and every caller would have room for one.
+            Self::Redis($backplane) => Box::pin($call).await,
             Self::Memory($backplane) => Ok($call),
         }
     };

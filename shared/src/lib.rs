@@ -4,11 +4,14 @@
 //! * [`login`]: the domain. The login record, its moves, and the secrets around it; imports nothing of ours.
 //! * [`backplane`]: what joins the replicas. One contract, two implementations: Redis and memory.
 //! * [`settings`], [`telemetry`], [`shutdown`], [`admin`], [`serve`]: from the first line of `main` to the last.
+//! * [`throttle`]: log lines that strangers can cause. [`random`]: the system's randomness.
 
 pub mod admin;
 pub mod backplane;
 pub mod login;
+pub mod random;
 pub mod serve;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
+pub mod throttle;

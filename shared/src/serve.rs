@@ -31,13 +31,13 @@ const BACKLOG: i32 = 4096;
 /// Pause after `accept` failed for want of file descriptors, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Binds the listener called `name` (`public`, `admin`), and logs the address that it got: a large backlog for bursts,
-/// and an address that can be bound again right after a restart.
+/// Binds the listener called `name` (`public`, `admin`) to what `setting` says, and logs the address that it got: a
+/// large backlog for bursts, and an address that can be bound again right after a restart.
 ///
 /// # Errors
 ///
-/// The address is taken, not ours, or not permitted; the message names it.
-pub fn bind(name: &'static str, address: SocketAddr) -> io::Result<TcpListener> {
+/// The address is taken, not ours, or not permitted; the message names it and the setting.
+pub fn bind(name: &'static str, setting: &str, address: SocketAddr) -> io::Result<TcpListener> {
     let listen = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -46,8 +46,13 @@ pub fn bind(name: &'static str, address: SocketAddr) -> io::Result<TcpListener> 
         socket.listen(BACKLOG)?;
         TcpListener::from_std(socket.into())
     };
-    let listener =
-        listen().map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
+    let listener = listen().map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => ", where ports below 1024 need a privilege",
+            _ => "",
+        };
+        io::Error::new(error.kind(), format!("cannot listen on {address} ({error}): change {setting}{hint}"))
+    })?;
     tracing::info!(listener = name, address = %listener.local_addr()?, "listening");
     Ok(listener)
 }
@@ -103,6 +108,14 @@ impl Server {
     }
 }
 
+/// Raises the soft limit of open files to the hard one, and returns it.
+#[must_use]
+pub fn open_files() -> usize {
+    // What the limit is then is not known: the usual one of old systems is the careful guess.
+    let files = rlimit::increase_nofile_limit(rlimit::INFINITY).unwrap_or(1024);
+    usize::try_from(files).unwrap_or(usize::MAX)
+}
+
 /// Serves HTTP/1.1 until `shutdown`, then lets the requests under way finish; the caller bounds that time. At most
 /// `max_sockets` connections that are not upgraded exist at once; more wait in the kernel's queue.
 ///
@@ -110,6 +123,7 @@ impl Server {
 pub async fn serve(listener: TcpListener, router: Router, max_sockets: usize, shutdown: CancellationToken) {
     let sockets = Arc::new(Semaphore::new(max_sockets.min(Semaphore::MAX_PERMITS)));
     let connections = TaskTracker::new();
+    let mut failing = false;
     loop {
         let accept = async {
             let Ok(permit) = sockets.clone().acquire_owned().await else { std::future::pending().await };
@@ -118,6 +132,7 @@ pub async fn serve(listener: TcpListener, router: Router, max_sockets: usize, sh
         let Some((permit, accepted)) = shutdown.run_until_cancelled(accept).await else { break };
         match accepted {
             Ok((stream, peer)) => {
+                failing = false;
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 connections.spawn(async move {
                     serve_connection(stream, peer, router, shutdown).await;
@@ -126,7 +141,9 @@ pub async fn serve(listener: TcpListener, router: Router, max_sockets: usize, sh
             }
             Err(error) if is_connection_error(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept connections, trying again");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "cannot accept connections, trying again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -2,6 +2,8 @@
 //! because command lines are public on a machine. What is wrong ends the program with exit code 2 and a line each.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::process;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use clap::{Args, CommandFactory, FromArgMatches};
 /// Exit code for a setting that is missing or malformed.
 pub const EXIT_BAD_SETTING: i32 = 2;
 /// A secret's file is read up to this many bytes; the largest secret, a Redis URL of a Cluster, is far below.
-const SECRET_FILE_MAX: usize = 64 * 1024;
+const SECRET_FILE_MAX: u64 = 64 * 1024;
 
 /// Text that must not be seen: it has no `Display`, its `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,6 +103,14 @@ where
     I: IntoIterator<Item = S>,
     S: Into<std::ffi::OsString> + Clone,
 {
+    let not_text = |arg: &clap::Arg| {
+        let name = arg.get_env()?;
+        let value = std::env::var_os(name)?;
+        value.to_str().is_none().then(|| Invalid::malformed(name.to_string_lossy(), "UTF-8 text"))
+    };
+    if let Some(invalid) = T::command().get_arguments().find_map(not_text) {
+        return Err(invalid);
+    }
     let mut command = T::command().mut_args(|arg| {
         let empty =
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
@@ -121,6 +131,11 @@ fn invalid(command: &clap::Command, error: &clap::Error) -> Invalid {
         _ => None,
     };
     let shown = first(ContextKind::InvalidArg).unwrap_or_else(|| "the command line".to_owned());
+    if error.kind() == ErrorKind::UnknownArgument && !shown.starts_with('-') {
+        // It may be a secret in the wrong place.
+        let what = "has a value without a flag: see --help".to_owned();
+        return Invalid { setting: "the command line".to_owned(), what };
+    }
     let long = shown.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-');
     let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(long)) else {
         return Invalid { setting: shown, what: "is not known: see --help".to_owned() };
@@ -128,7 +143,10 @@ fn invalid(command: &clap::Command, error: &clap::Error) -> Invalid {
     let name = arg
         .get_env()
         .map_or_else(|| format!("--{long}"), |env| format!("{} (--{long})", env.to_string_lossy()));
-    let belongs = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    if error.kind() == ErrorKind::ArgumentConflict {
+        return Invalid { setting: name, what: "is given twice".to_owned() };
+    }
+    let belongs = arg.get_help().map(ToString::to_string).unwrap_or_default().replacen("The ", "the ", 1);
     let values = match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) if !values.is_empty() => {
             Some(format!("not one of {}", values.join(", ")))
@@ -179,10 +197,11 @@ pub fn required_secret(name: &str, expected: &str) -> Result<Secret, Invalid> {
 }
 
 fn read_secret_file(setting: &str, path: &str) -> Result<String, Invalid> {
-    let text = std::fs::read(path).map_err(|error| {
-        Invalid::malformed(setting, format!("the path of a file that can be read ({error})"))
-    })?;
-    if text.len() > SECRET_FILE_MAX {
+    let mut text = Vec::new();
+    File::open(path).and_then(|file| file.take(SECRET_FILE_MAX + 1).read_to_end(&mut text)).map_err(
+        |error| Invalid::malformed(setting, format!("the path of a file that can be read ({error})")),
+    )?;
+    if text.len() as u64 > SECRET_FILE_MAX {
         return Err(Invalid::malformed(setting, format!("a file of at most {SECRET_FILE_MAX} bytes")));
     }
     let text = String::from_utf8(text).map_err(|_| Invalid::malformed(setting, "a file of UTF-8 text"))?;

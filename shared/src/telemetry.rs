@@ -2,7 +2,11 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// The shape of log lines (`LOG_FORMAT`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -39,23 +43,40 @@ impl std::str::FromStr for EnvFilterText {
     }
 }
 
-/// Starts logging, once in a process; a second call changes nothing.
-///
-/// The libraries that carry our requests log them whole (URLs with tokens, Redis commands with openids) at debug, so
-/// their level is held at `warn` whatever the filter says of the rest.
+/// Libraries that carry our requests. Their finer lines show them whole: URLs with tokens, Redis commands with openids,
+/// frames with sessions and codes.
+const CARRIERS: [&str; 8] =
+    ["fred", "h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_tungstenite", "tungstenite"];
+
+/// Starts logging, once in a process; a second call changes nothing. Of the libraries that carry our requests only
+/// warnings and errors are written, whatever the filter says.
 pub fn start(settings: &LogSettings) {
-    let quiet =
-        ["fred", "hyper", "hyper_util", "reqwest", "h2", "rustls", "tungstenite", "tokio_tungstenite"];
-    let mut filter = EnvFilter::new(&settings.rust_log.0);
-    for library in quiet {
-        if let Ok(directive) = format!("{library}=warn").parse() {
-            filter = filter.add_directive(directive);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.with_target(false).with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let harmless = filter_fn(|line| *line.level() <= Level::WARN || !is_carriers(line.target()));
+    let lines = lines.with_filter(EnvFilter::new(&settings.rust_log.0).and(harmless));
+    // The only failure is that logging has been started already, by a test in the same process.
+    let _ = tracing_subscriber::registry().with(lines).try_init();
+}
+
+fn is_carriers(target: &str) -> bool {
+    CARRIERS.contains(&target.split("::").next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a5_carriers_are_known_by_any_of_their_modules() {
+        for carriers in ["tungstenite", "tungstenite::protocol", "hyper::proto::h1::io", "fred::router"] {
+            assert!(is_carriers(carriers), "{carriers}");
+        }
+        for ours in ["gateway::connection", "shared::serve", "h2o", "hyperspace::x"] {
+            assert!(!is_carriers(ours), "{ours}");
         }
     }
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // The only failure is that logging has been started already, by a test in the same process.
-    let _ = match settings.log_format {
-        LogFormat::Text => lines.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
 }

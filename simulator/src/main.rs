@@ -39,8 +39,8 @@ async fn main() -> ExitCode {
 
 async fn run(settings: &Settings, mut config: Config) -> io::Result<()> {
     let asked = shutdown::on_signals()?;
-    let public = serve::bind("public", settings.simulator_listen)?;
-    let admin = serve::bind("admin", settings.admin_listen)?;
+    let public = serve::bind("public", "SIMULATOR_LISTEN", settings.simulator_listen)?;
+    let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
     config.public_url = settings.public_url(public.local_addr()?);
     tracing::info!(
         public_url = config.public_url,

@@ -6,8 +6,11 @@ use uuid::Uuid;
 
 use crate::settings::Settings;
 
+/// What belongs into `SIMULATOR_PUBLIC_URL`.
+const PUBLIC_URL: &str = "an absolute http or https URL of at most 180 characters, without a query";
+
 /// Whose logins these are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Account {
     Real { gateway: Box<gateway::Config>, callback: Box<callback::Config> },
     Simulated { redeem_secret: Option<Secret> },
@@ -33,6 +36,19 @@ pub(crate) enum Error {
 }
 
 impl Account {
+    /// Makes an account up and throws it away, so that a wrong setting shows before anything is started.
+    pub(crate) fn check(&self, settings: &Settings) -> Result<(), Invalid> {
+        let somewhere = "http://127.0.0.1:65535";
+        match self.clone().play(settings, somewhere) {
+            Ok(played) => match played.simulator.map(|simulator| simulator.check()) {
+                None | Some(Ok(())) => Ok(()),
+                Some(Err(_)) => Err(Invalid::malformed("SIMULATOR_PUBLIC_URL", PUBLIC_URL)),
+            },
+            Err(Error::Settings(invalid)) => Err(invalid),
+            Err(Error::Simulator(_)) => Err(Invalid::malformed("SIMULATOR_PUBLIC_URL", PUBLIC_URL)),
+        }
+    }
+
     /// Settles the account now that `here`, this process's own address, is known.
     pub(crate) fn play(self, settings: &Settings, here: &str) -> Result<Played, Error> {
         let redeem_secret = match self {

@@ -1,5 +1,7 @@
 //! Where to look, in a few lines.
 
+use std::io::{self, Write as _};
+
 use shared::settings::Secret;
 
 /// What a person who starts the program wants to know.
@@ -9,6 +11,8 @@ pub(crate) struct Greeting<'a> {
     pub(crate) simulated: bool,
     /// A secret that was made up for this run.
     pub(crate) redeem_secret: Option<Secret>,
+    /// Whether codes can be redeemed.
+    pub(crate) redeems: bool,
     /// Whether login counts outlive the process.
     pub(crate) counts_last: bool,
 }
@@ -16,10 +20,8 @@ pub(crate) struct Greeting<'a> {
 impl Greeting<'_> {
     /// Says it on standard output.
     pub(crate) fn print(&self) {
-        #[expect(clippy::print_stdout, reason = "this is the program's output, not a log")]
-        {
-            println!("{}", self.text());
-        }
+        // Whoever started it without an output does not want to read.
+        let _ = writeln!(io::stdout(), "{}", self.text());
     }
 
     fn text(&self) -> String {
@@ -45,6 +47,11 @@ impl Greeting<'_> {
                     .into(),
             );
             lines.push("  WECHAT_APP_SECRET, WECHAT_TOKEN and WECHAT_ENCODING_AES_KEY (README.md).".into());
+        }
+        if !self.redeems {
+            lines.push(
+                "  Redeeming is off: set REDEEM_SECRET to what your application's server will send.".into(),
+            );
         }
         if !self.counts_last {
             lines.push("  Login counts begin anew at each start; REDIS_URL keeps them.".into());

@@ -3,6 +3,7 @@
 
 mod account;
 mod greeting;
+mod local;
 mod settings;
 
 use std::io;
@@ -20,7 +21,7 @@ use simulator::Simulator;
 
 use crate::account::Played;
 use crate::greeting::Greeting;
-use crate::settings::{Checked, Settings};
+use crate::settings::{Checked, Settings, Simulate};
 
 /// For browsers to leave and requests to end: one process has nobody to hand them to.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
@@ -53,24 +54,29 @@ fn backplane(checked: &Checked) -> Result<Backplane, Invalid> {
 
 async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::Result<()> {
     let shutdown = shutdown::on_signals()?;
-    let public = serve::bind("public", settings.standalone_listen)?;
-    let admin = serve::bind("admin", settings.admin_listen)?;
+    let public = serve::bind("public", "STANDALONE_LISTEN", settings.standalone_listen)?;
+    let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
     let here = format!("http://{}", reachable(public.local_addr()?));
 
     let Played { gateway, callback, simulator, redeem_secret } =
         checked.account.play(&settings, &here).map_err(io::Error::other)?;
     let simulator = simulator.map(Simulator::new).transpose().map_err(io::Error::other)?;
+    let redeems = gateway.redeem_secret.is_some();
     let gateway = Gateway::new(gateway, backplane.clone(), shutdown.clone()).map_err(io::Error::other)?;
     let callback = Callback::new(callback, backplane);
     let mut router = gateway.router().merge(callback.router());
     if let Some(simulator) = &simulator {
         router = router.merge(simulator.router());
+        if settings.simulator != Simulate::On {
+            router = router.layer(axum::middleware::from_fn(local::only));
+        }
     }
 
     Greeting {
         here: &here,
         simulated: simulator.is_some(),
         redeem_secret,
+        redeems,
         counts_last: checked.redis.is_some(),
     }
     .print();

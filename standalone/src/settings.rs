@@ -98,7 +98,9 @@ impl Settings {
             _ => {}
         }
         if !configured && self.simulator != Simulate::Off {
-            return Ok(Checked { account: Account::Simulated { redeem_secret }, redis });
+            let account = Account::Simulated { redeem_secret };
+            account.check(self)?;
+            return Ok(Checked { account, redis });
         }
         let api_base = self.wechat_api_base.clone().unwrap_or_else(|| gateway::wechat::API_BASE.to_owned());
         let account = gateway::wechat::Account {

@@ -13,6 +13,7 @@ use crate::patience::eventually;
 /// from the test's own thread, not from a task.
 #[derive(Debug)]
 pub struct Child {
+    name: String,
     process: Process,
     ended: Option<ExitStatus>,
 }
@@ -26,7 +27,7 @@ impl Child {
         command.args(["--pdeathsig", "KILL", "--"]).arg(program);
         set_up(&mut command);
         match command.spawn() {
-            Ok(process) => Self { process, ended: None },
+            Ok(process) => Self { name: program.to_string_lossy().into_owned(), process, ended: None },
             Err(error) => panic!("cannot start {program:?} by setpriv: {error}"),
         }
     }
@@ -53,7 +54,7 @@ impl Child {
 
     /// Waits until it has ended by itself; `None` where a signal ended it.
     pub async fn exit_code(&mut self) -> Option<i32> {
-        let ended = eventually("a process to end", async || self.try_end()).await;
+        let ended = eventually(&format!("{} to end", self.name), async || self.try_end()).await;
         assert!(ended.code().is_some() || ended.signal().is_some(), "{ended:?}");
         ended.code()
     }
@@ -70,7 +71,8 @@ impl Child {
         self.ended
     }
 
-    fn pid(&self) -> Pid {
+    /// Its process id.
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.process.id().cast_signed())
     }
 }

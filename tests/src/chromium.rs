@@ -2,16 +2,22 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::child::Child;
-use crate::patience::{eventually, within};
+use crate::patience::{eventually, within_time};
 
 /// The line in which the driver names its port.
 const DRIVER_LISTENS: &str = "started successfully on port ";
+
+/// Starts of the driver; a clash of ports is rare, two in a row are rarer.
+const DRIVER_STARTS: usize = 5;
+/// A browser starts and loads pages slowly on a machine that is busy with others.
+const BROWSER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A browser with one window. It ends with the driver, and the driver with the test.
 #[derive(Debug)]
@@ -24,19 +30,7 @@ pub struct Chromium {
 impl Chromium {
     /// Starts a browser whose person reads `language`, such as `zh-CN`.
     pub async fn start(language: &str) -> Self {
-        let mut driver = Child::start("chromedriver", |command| {
-            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
-        });
-        let output = BufReader::new(driver.process().stdout.take().unwrap());
-        let port = tokio::task::spawn_blocking(move || {
-            let mut lines = output.lines().map(Result::unwrap);
-            let port = lines
-                .find_map(|line| Some(line.split_once(DRIVER_LISTENS)?.1.trim_end_matches('.').to_owned()));
-            // The driver must never write into a closed pipe.
-            std::thread::spawn(move || lines.for_each(drop));
-            port
-        });
-        let port = within("chromedriver", port).await.unwrap().expect("chromedriver names its port");
+        let (driver, port) = driver().await;
         let profile = TempDir::new().unwrap();
         let arguments = [
             "--headless=new".to_owned(),
@@ -60,23 +54,23 @@ impl Chromium {
         let url = format!("http://127.0.0.1:{port}");
         let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
         let connect = builder.capabilities(capabilities).connect(&url);
-        let client = within("Chromium", connect).await.unwrap();
+        let client = within_time(BROWSER_PATIENCE, "Chromium", connect).await.unwrap();
         Self { client, _driver: driver, _profile: profile }
     }
 
     /// Opens a page and waits until it is loaded.
     pub async fn open(&self, url: &str) {
-        within("a page", self.client.goto(url)).await.unwrap();
+        within_time(BROWSER_PATIENCE, "a page", self.client.goto(url)).await.unwrap();
     }
 
     /// Loads the page again.
     pub async fn reload(&self) {
-        within("a page", self.client.refresh()).await.unwrap();
+        within_time(BROWSER_PATIENCE, "a page", self.client.refresh()).await.unwrap();
     }
 
     /// What `script`, the body of a function, returns on the page.
     pub async fn run(&self, script: &str) -> Value {
-        within("a script", self.client.execute(script, vec![])).await.unwrap()
+        within_time(BROWSER_PATIENCE, "a script", self.client.execute(script, vec![])).await.unwrap()
     }
 
     /// Waits until `script` returns something that is true to JavaScript, and returns it.
@@ -92,8 +86,37 @@ impl Chromium {
     /// Taps what `selector` finds.
     pub async fn tap(&self, selector: &str) {
         let find = self.client.find(fantoccini::Locator::Css(selector));
-        within("a tap", within("something to tap", find).await.unwrap().click()).await.unwrap();
+        within_time(
+            BROWSER_PATIENCE,
+            "a tap",
+            within_time(BROWSER_PATIENCE, "something to tap", find).await.unwrap().click(),
+        )
+        .await
+        .unwrap();
     }
+}
+
+/// Starts chromedriver on a port of its choice. It takes the same number for IPv4 and IPv6, and ends where the second is
+/// taken by somebody else; so it is started until it has found one.
+async fn driver() -> (Child, String) {
+    for _ in 0..DRIVER_STARTS {
+        let mut driver = Child::start("chromedriver", |command| {
+            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        });
+        let output = BufReader::new(driver.process().stdout.take().unwrap());
+        let port = tokio::task::spawn_blocking(move || {
+            let mut lines = output.lines().map_while(Result::ok);
+            let port = lines
+                .find_map(|line| Some(line.split_once(DRIVER_LISTENS)?.1.trim_end_matches('.').to_owned()));
+            // The driver must never write into a closed pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            port
+        });
+        if let Some(port) = within_time(BROWSER_PATIENCE, "chromedriver", port).await.unwrap() {
+            return (driver, port);
+        }
+    }
+    panic!("chromedriver ended {DRIVER_STARTS} times without naming its port")
 }
 
 impl Chromium {

@@ -62,7 +62,7 @@ impl Program {
         all.push(setting("ADMIN_LISTEN", admin.to_string()));
         // What the test says comes last, and wins.
         all.extend(settings.iter().cloned());
-        let (mut child, output) = spawn(name, &all);
+        let (mut child, output) = spawn(name, &all, &[]);
         let public = listens(&mut child, &output, "public").await;
         let admin = listens(&mut child, &output, "admin").await;
         Self { name, settings, child, output, public, admin }
@@ -70,10 +70,25 @@ impl Program {
 
     /// Runs `name` with these settings and no others, to its end.
     pub async fn run(name: &str, settings: &[Setting]) -> Ended {
-        let (mut child, output) = spawn(name, settings);
+        Self::run_with(name, settings, &[]).await
+    }
+
+    /// Asks `name` for its `--help`.
+    pub async fn help(name: &str) -> Ended {
+        Self::run_with(name, &[], &["--help"]).await
+    }
+
+    async fn run_with(name: &str, settings: &[Setting], arguments: &[&str]) -> Ended {
+        let (mut child, output) = spawn(name, settings, arguments);
         let code = child.exit_code().await;
         until("a program's last words", async || output.is_complete()).await;
         Ended { code, printed: output.text() }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.child.pid().as_raw()
     }
 
     /// The address of the public listener.
@@ -135,6 +150,20 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    /// A test that fails says what its programs complained about.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = self.output.text();
+            let complaints: Vec<&str> = text.lines().filter(|line| !line.contains("\"INFO\"")).collect();
+            #[expect(clippy::print_stderr, reason = "the test runner shows it with the failure")]
+            {
+                eprintln!("{} printed, beside info:\n{}", self.name, complaints.join("\n"));
+            }
+        }
+    }
+}
+
 /// What a program printed. Two threads fill it, for a test that waits must not make its programs wait.
 #[derive(Clone, Debug)]
 struct Output([Arc<Mutex<Stream>>; 2]);
@@ -184,9 +213,9 @@ fn lock(stream: &Mutex<Stream>) -> std::sync::MutexGuard<'_, Stream> {
     stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn spawn(name: &str, settings: &[Setting]) -> (Child, Output) {
+fn spawn(name: &str, settings: &[Setting], arguments: &[&str]) -> (Child, Output) {
     let mut child = Child::start(binary(name), |command| {
-        command.env_clear().envs(settings.iter().map(|(name, value)| (name, value)));
+        command.args(arguments).env_clear().envs(settings.iter().map(|(name, value)| (name, value)));
         // To find setpriv; our programs start no others.
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -176,7 +176,7 @@ async fn nothing_of_an_unsigned_body_is_read() {
 
 /// What a client gets that sends `head` and then only waits, and after what time the connection is closed.
 async fn wait_after(platform: &Platform, head: String) -> (String, Duration) {
-    let listener = serve::bind("public", "127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = serve::bind("public", "CALLBACK_LISTEN", "127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let server = tokio::spawn(serve::serve(listener, platform.callback.router(), 16, stop.clone()));

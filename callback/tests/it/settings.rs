@@ -86,7 +86,7 @@ fn malformed_settings_are_named() {
         ("--callback-listen=8081", "CALLBACK_LISTEN"),
     ] {
         let text = error(&[argument], "abc", Some(KEY));
-        assert!(text.starts_with(setting) && text.contains(" is malformed: expected The "), "{text}");
+        assert!(text.starts_with(setting) && text.contains(" is malformed: expected the "), "{text}");
     }
     let long = format!("--reply-used={}", "长".repeat(700));
     assert!(error(&[&long], "abc", Some(KEY)).starts_with("REPLY_USED is malformed: expected "));

@@ -1,6 +1,7 @@
 //! The access token: `stable_token` gives every caller the same one, so replicas agree by themselves and each holds its
 //! own (docs/wechat.md, "Tokens").
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,8 +18,13 @@ use super::{Account, Error};
 const MARGIN: Duration = Duration::from_secs(120);
 
 /// The token of this process, fetched once however many ask at once.
-#[derive(Debug, Default)]
-pub(super) struct Tokens {
+#[derive(Clone, Debug)]
+pub(super) struct Tokens(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    account: Account,
     held: Mutex<Held>,
     /// Fetches that have ended. Who finds that one ended while it waited takes its outcome instead of fetching again.
     fetches: AtomicU64,
@@ -37,40 +43,58 @@ struct Token {
 }
 
 impl Tokens {
+    /// No token yet.
+    pub(super) fn new(http: reqwest::Client, account: Account) -> Self {
+        let (held, fetches) = Default::default();
+        Self(Arc::new(Inner { http, account, held, fetches }))
+    }
+
     /// A token that is good as far as we know.
-    pub(super) async fn get(&self, http: &reqwest::Client, account: &Account) -> Result<Secret, Error> {
-        self.other_than(None, http, account).await
+    pub(super) async fn get(&self) -> Result<Secret, Error> {
+        self.other_than(None).await
     }
 
     /// A token in the place of `failed`; fetched only if that is still the one that is held.
-    pub(super) async fn replace(
-        &self,
-        failed: &Secret,
-        http: &reqwest::Client,
-        account: &Account,
-    ) -> Result<Secret, Error> {
-        let token = self.other_than(Some(failed), http, account).await?;
+    pub(super) async fn replace(&self, failed: &Secret) -> Result<Secret, Error> {
+        let token = self.other_than(Some(failed.clone())).await?;
         if token == *failed { Err(Error::TokenNotTaken) } else { Ok(token) }
     }
 
-    async fn other_than(
-        &self,
-        failed: Option<&Secret>,
-        http: &reqwest::Client,
-        account: &Account,
-    ) -> Result<Secret, Error> {
+    async fn other_than(&self, failed: Option<Secret>) -> Result<Secret, Error> {
+        if let Ok(held) = self.0.held.try_lock()
+            && let Some(token) = held.good(failed.as_ref())
+        {
+            return Ok(token);
+        }
+        let inner = self.0.clone();
+        // In a task of its own: whoever waits for it may leave, and the others must not begin again.
+        let fetched = tokio::spawn(async move { inner.other_than(failed.as_ref()).await });
+        fetched.await.unwrap_or_else(|_| Err(Error::Unreachable("the process is ending".to_owned())))
+    }
+}
+
+impl Held {
+    fn good(&self, failed: Option<&Secret>) -> Option<Secret> {
+        let token = self.token.as_ref()?;
+        (Some(&token.text) != failed && Instant::now() < token.renew_at).then(|| token.text.clone())
+    }
+}
+
+impl Inner {
+    async fn other_than(&self, failed: Option<&Secret>) -> Result<Secret, Error> {
         let before = self.fetches.load(Ordering::Acquire);
         let mut held = self.held.lock().await;
-        let fetched_meanwhile = self.fetches.load(Ordering::Acquire) != before;
-        if let Some(token) = &held.token
-            && (fetched_meanwhile || (Some(&token.text) != failed && Instant::now() < token.renew_at))
-        {
-            return Ok(token.text.clone());
+        if let Some(token) = held.good(failed) {
+            return Ok(token);
         }
-        if let (true, Some(failure)) = (fetched_meanwhile, &held.failure) {
-            return Err(failure.clone());
+        if self.fetches.load(Ordering::Acquire) != before {
+            match (&held.token, &held.failure) {
+                (Some(token), _) => return Ok(token.text.clone()),
+                (None, Some(failure)) => return Err(failure.clone()),
+                (None, None) => {}
+            }
         }
-        let fetched = fetch(http, account).await;
+        let fetched = fetch(&self.http, &self.account).await;
         self.fetches.fetch_add(1, Ordering::Release);
         match fetched {
             Ok(token) => {

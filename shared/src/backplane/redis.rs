@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fred::clients::Client;
 use fred::error::{Error as FredError, ErrorKind};
-use fred::interfaces::{HashesInterface, KeysInterface};
+use fred::interfaces::{HashesInterface, KeysInterface, LuaInterface};
 use fred::types::scripts::Script;
 use fred::types::{FromValue, Value};
 use tokio::time;
@@ -221,7 +221,9 @@ impl RedisBackplane {
         }
         let openid = OpenId::parse(&openid).ok_or(Error::Nonsense("a scan"))?;
         // The record lives on, so the memory of its number must: whoever asks next gets the same.
-        self.login_count(&openid, id, Duration::from_millis(life_ms)).await?;
+        let (counted, life_ms) =
+            (Keys::counted(&openid.hash(), id), i64::try_from(life_ms).unwrap_or(i64::MAX));
+        self.client().pexpire::<(), _>(counted, life_ms, None).await.map_err(Error::Unavailable)?;
         watch.settle(version, Standing::Scanned);
         Ok(Some((watch, Resumed::Scanned)))
     }
@@ -290,12 +292,21 @@ impl RedisBackplane {
         arguments: Vec<impl Into<Value>>,
     ) -> Result<R, Error> {
         let arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
-        // A script that the server has forgotten takes three commands, each with a time-out of its own.
-        let answer: Value =
-            time::timeout(MOVE_TIMEOUT, script.evalsha_with_reload(self.client(), keys, arguments))
-                .await
-                .unwrap_or_else(|_| Err(FredError::new(ErrorKind::Timeout, "no answer in time")))
-                .map_err(Error::Unavailable)?;
+        let client = self.client();
+        let evaluated = async {
+            match script.evalsha(client, keys.clone(), arguments.clone()).await {
+                // The server does not know the script yet, or not any more. To send it along costs a crowd one more
+                // command each; to load it first, and on every node of a Cluster, would cost two.
+                Err(error) if error.details().starts_with("NOSCRIPT") => {
+                    client.eval(script.lua().cloned().unwrap_or_default(), keys, arguments).await
+                }
+                answer => answer,
+            }
+        };
+        let answer: Value = time::timeout(MOVE_TIMEOUT, evaluated)
+            .await
+            .unwrap_or_else(|_| Err(FredError::new(ErrorKind::Timeout, "no answer in time")))
+            .map_err(Error::Unavailable)?;
         answer.convert().map_err(|error| match error.kind() {
             ErrorKind::Parse | ErrorKind::NotFound => Error::Nonsense("a move"),
             _ => Error::Unavailable(error),

@@ -8,6 +8,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::random;
+
 /// Bytes of an id that is made of 128 bits, and its length as text.
 const ID_BYTES: usize = 16;
 const ID_TEXT: usize = 22;
@@ -15,13 +17,6 @@ const ID_TEXT: usize = 22;
 const SECRET_BYTES: usize = 32;
 /// Longest openid and ticket that are believed; the platform's have 28 and 96 characters (docs/wechat.md, "Events").
 const NAME_MAX: usize = 512;
-
-/// `N` bytes of the system's randomness.
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("getrandom(2) cannot fail for so few bytes once the machine is up");
-    bytes
-}
 
 /// `text` as exactly `N` bytes in the one base64url spelling that we write: an id has no second name.
 fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -49,7 +44,7 @@ impl SessionId {
     /// A new session.
     #[must_use]
     pub fn random() -> Self {
-        Self(random())
+        Self(random::bytes())
     }
 
     /// Reads what [`Self::expose`] wrote; `None` for anything else.
@@ -119,7 +114,7 @@ impl Scene {
     /// A new scene for the QR code of `session`.
     #[must_use]
     pub fn random(session: &SessionId) -> Self {
-        Self { login: session.record_id(), nonce: random() }
+        Self { login: session.record_id(), nonce: random::bytes() }
     }
 
     /// Reads an event's scene; `None` for what we cannot have made.
@@ -271,7 +266,7 @@ impl ConnectionId {
     /// A new connection.
     #[must_use]
     pub fn random() -> Self {
-        Self(random())
+        Self(random::bytes())
     }
 
     /// Reads what `Display` wrote; `None` for anything else.

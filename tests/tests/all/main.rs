@@ -2,9 +2,20 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "that is how a test fails")]
 
+mod bounds;
 mod chromium;
 mod conformance;
+mod login;
+mod logs;
 mod model;
+mod modes;
 mod outages;
+mod page;
 mod platform;
 mod redis_names;
+mod refusals;
+mod repeats;
+mod resume;
+mod settings;
+mod slow_clients;
+mod standalone;

@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::ClientLike;
+use fred::error::Error as FredError;
+use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::RespVersion;
-use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
+use fred::types::config::{Config, ReconnectPolicy, Server, UnresponsiveConfig};
 use fred::types::{Builder, ClientState};
-use tokio::time;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::time::error::Elapsed;
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{MalformedUrl, malformed};
@@ -25,9 +29,13 @@ const QUEUED_COMMANDS: usize = 10_000;
 const ATTEMPTS: u32 = 3;
 /// Between two looks at a client, and how long the server has to answer one (docs/redis.md, "Watchdog").
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
-/// Misses in a row after which a connection that claims to be up is broken by us.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Misses in a row after which the server counts as away, and a connection that claims to be up is broken by us. One
+/// miss may be this machine's own doing, when it has more to do than processors to do it with.
 const MISSES: u32 = 2;
+
+/// Between two lines about the same outage.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// A client with its watchdog.
 #[derive(Clone, Debug)]
@@ -45,7 +53,7 @@ impl Connection {
         let connection = Self { client, reachable: Arc::default() };
         let (watched, tasks) = (connection.clone(), tasks.clone());
         tokio::spawn(async move {
-            tasks.run_until_cancelled(watched.watch()).await;
+            keep_up("watchdog", &watched.reachable, &tasks, watched.watch()).await;
             // Nothing hangs on the answer: the process is ending, or the backplane was dropped.
             let _ = time::timeout(LOOK_TIMEOUT, watched.client.quit()).await;
         });
@@ -56,7 +64,7 @@ impl Connection {
         &self.client
     }
 
-    /// Whether the server answered the last look.
+    /// Whether the server answered the last looks.
     pub(super) fn is_reachable(&self) -> bool {
         self.reachable.load(Ordering::Relaxed)
     }
@@ -64,28 +72,91 @@ impl Connection {
     /// Looks at the server for ever, and breaks a connection that is up but silent: the library itself never notices
     /// one as long as commands are written to it.
     async fn watch(&self) {
+        let mut errors = self.client.error_rx();
         let mut misses = 0;
+        let mut complained: Option<Instant> = None;
         loop {
             let look = time::timeout(LOOK_TIMEOUT, self.client.ping::<()>(None)).await;
-            let answered = matches!(look, Ok(Ok(())));
-            if self.reachable.swap(answered, Ordering::Relaxed) != answered {
-                match answered {
-                    true => tracing::info!("Redis answers"),
-                    false => tracing::warn!("Redis does not answer, trying again"),
-                }
+            misses = if matches!(look, Ok(Ok(()))) { 0 } else { misses + 1 };
+            if misses == 0 && !self.reachable.swap(true, Ordering::Relaxed) {
+                complained = None;
+                tracing::info!("Redis answers");
             }
-            misses = if answered { 0 } else { misses + 1 };
-            if misses >= MISSES && self.client.state() == ClientState::Connected {
-                misses = 0;
-                // An error means that the library is reconnecting already.
-                let _ = time::timeout(LOOK_TIMEOUT, self.client.force_reconnection()).await;
+            if misses >= MISSES {
+                self.reachable.store(false, Ordering::Relaxed);
+                if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+                    complained = Some(Instant::now());
+                    let why = why(&look, &mut errors);
+                    tracing::warn!(
+                        why,
+                        "Redis does not answer: see REDIS_URL, and whether it runs; trying on"
+                    );
+                }
+                if self.client.state() == ClientState::Connected {
+                    misses = 0;
+                    // An error means that the library is reconnecting already.
+                    let _ = time::timeout(LOOK_TIMEOUT, self.client.force_reconnection()).await;
+                }
             }
             time::sleep(LOOK_EVERY).await;
         }
     }
 }
 
+/// What the server or the library said of the outage last. Neither speaks of people or secrets when it connects.
+fn why(
+    look: &Result<Result<(), FredError>, Elapsed>,
+    errors: &mut Receiver<(FredError, Option<Server>)>,
+) -> String {
+    let mut latest = None;
+    loop {
+        match errors.try_recv() {
+            Ok((error, _)) => latest = Some(error.to_string()),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        }
+    }
+    latest.unwrap_or_else(|| match look {
+        Ok(Err(error)) => error.to_string(),
+        _ => "no answer in time".to_owned(),
+    })
+}
+
+/// Runs `work`, which must not end before `tasks` does, for as long as that. If it ends all the same, or panics, what it
+/// keeps `up` counts as down from then on.
+pub(super) async fn keep_up(
+    name: &'static str,
+    up: &AtomicBool,
+    tasks: &CancellationToken,
+    work: impl Future<Output = ()>,
+) {
+    struct Down<'a>(&'a AtomicBool, &'static str);
+    impl Drop for Down<'_> {
+        fn drop(&mut self) {
+            self.0.store(false, Ordering::Relaxed);
+            if std::thread::panicking() {
+                tracing::error!(task = self.1, "a task panicked: restart this process, and report it");
+            }
+        }
+    }
+    let _down = Down(up, name);
+    if tasks.run_until_cancelled(work).await.is_some() {
+        tracing::error!(
+            task = name,
+            "a task that must not end has ended: restart this process, and report it"
+        );
+    }
+}
+
+/// The schemes that mean something; the library takes any other for `redis`.
+const SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
+const KINDS: [&str; 4] = ["", "-cluster", "-sentinel", "+unix"];
+
 fn client(url: &Secret, events: usize) -> Result<Client, MalformedUrl> {
+    let scheme = url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
+    if !SCHEMES.iter().any(|name| scheme.strip_prefix(name).is_some_and(|kind| KINDS.contains(&kind))) {
+        return Err(MalformedUrl("its scheme is none of Redis".to_owned()));
+    }
     let mut config = Config::from_url(url.expose()).map_err(|error| malformed(&error))?;
     config.version = RespVersion::RESP3;
     config.fail_fast = false;

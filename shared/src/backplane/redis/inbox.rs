@@ -7,13 +7,14 @@ use std::time::Duration;
 use fred::clients::Client;
 use fred::error::Error as FredError;
 use fred::interfaces::{ClientLike, EventInterface, HashesInterface, PubsubInterface};
-use fred::types::Message;
+use fred::types::{ClusterHash, CustomCommand, Message, Value};
+use fred::util::redis_keyslot;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::connection::Connection;
+use super::connection::{Connection, keep_up};
 use super::{Keys, MalformedUrl};
 use crate::backplane::hub::{Hub, News, Standing};
 use crate::login::{ConnectionId, RecordId};
@@ -46,7 +47,8 @@ impl Inbox {
         let inbox = Self { name: Keys::inbox(Uuid::new_v4()).into(), connection, subscribed: Arc::default() };
         let reader = Reader { inbox: inbox.clone(), commands, hub };
         let tasks = tasks.clone();
-        tokio::spawn(async move { tasks.run_until_cancelled(reader.run()).await });
+        let subscribed = inbox.subscribed.clone();
+        tokio::spawn(async move { keep_up("inbox", &subscribed, &tasks, reader.run()).await });
         Ok(inbox)
     }
 
@@ -113,8 +115,10 @@ impl Reader {
     async fn try_to_catch_up(&self) -> Result<(), FredError> {
         let client = self.inbox.connection.client();
         client.subscribe(&*self.inbox.name).await?;
-        // The library's subscribe means written; an answered PING after it on the same connection means done.
-        client.ping::<()>(None).await?;
+        // The library's subscribe means written; a PING that is answered after it on the same connection means done. In
+        // a Cluster the channel's slot names that connection.
+        let slot = ClusterHash::Custom(redis_keyslot(self.inbox.name.as_bytes()));
+        client.custom::<Value, &str>(CustomCommand::new_static("PING", slot, false), vec![]).await?;
         for logins in self.hub.logins().chunks(READ_AT_ONCE) {
             let records = self.commands.pipeline();
             for login in logins {

@@ -9,7 +9,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// Admits a few lines in each second.
 #[derive(Debug, Default)]
-pub(crate) struct Throttle(Mutex<Window>);
+pub struct Throttle(Mutex<Window>);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -20,7 +20,7 @@ struct Window {
 
 impl Throttle {
     /// `None`: leave the line out. Else the line may be written, and says how many were left out before it.
-    pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
+    pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
             window.began = Some(now);

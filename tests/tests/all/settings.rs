@@ -1,0 +1,248 @@
+//! Settings, and how programs end.
+
+use nix::sys::signal::Signal;
+use tests::patience::within;
+use tests::program::{Ended, Program, Setting, setting};
+use tests::stack::Account;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What each program needs, and everything that it understands, with a value that it cannot have.
+const GATEWAY: (&str, &[&str], &[(&str, &str)]) = (
+    "gateway",
+    &["WECHAT_APP_ID", "WECHAT_APP_SECRET", "REDIS_URL"],
+    &[
+        ("GATEWAY_LISTEN", "nowhere"),
+        ("ADMIN_LISTEN", "9090"),
+        ("REDIS_URL", "http://redis"),
+        ("WECHAT_APP_ID", "an id"),
+        ("WECHAT_API_BASE", "api.weixin.qq.com"),
+        ("SCENE_TTL", "120"),
+        ("SESSION_TTL", "soon"),
+        ("SESSION_TTL", "1s"),
+        ("ALLOWED_ORIGINS", "app.example"),
+        ("MAX_CONNECTIONS", "many"),
+        ("MAX_CONNECTIONS", "0"),
+        ("RUST_LOG", "=,="),
+        ("LOG_FORMAT", "xml"),
+        ("WECHAT_APP_SECRET_FILE", "/nowhere"),
+    ],
+);
+const CALLBACK: (&str, &[&str], &[(&str, &str)]) = (
+    "callback",
+    &["WECHAT_APP_ID", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "REDIS_URL"],
+    &[
+        ("CALLBACK_LISTEN", "nowhere"),
+        ("ADMIN_LISTEN", "9091"),
+        ("REDIS_URL", "redis//"),
+        ("WECHAT_APP_ID", "an id"),
+        ("WECHAT_ORIGINAL_ID", "an id"),
+        ("WECHAT_TOKEN", "a"),
+        ("WECHAT_TOKEN", "not-letters"),
+        ("WECHAT_ENCODING_AES_KEY", "short"),
+        ("WECHAT_MESSAGE_MODE", "secret"),
+        ("CALLBACK_MAX_SKEW", "10"),
+        ("REPLY_SUCCESS", "{WHO}"),
+        ("RUST_LOG", "=,="),
+        ("LOG_FORMAT", "xml"),
+        ("WECHAT_TOKEN_FILE", "/nowhere"),
+    ],
+);
+const SIMULATOR: (&str, &[&str], &[(&str, &str)]) = (
+    "simulator",
+    &["WECHAT_APP_ID", "WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY"],
+    &[
+        ("SIMULATOR_LISTEN", "nowhere"),
+        ("ADMIN_LISTEN", "9092"),
+        ("WECHAT_APP_ID", "an id"),
+        ("WECHAT_TOKEN", "a"),
+        ("WECHAT_ENCODING_AES_KEY", "short"),
+        ("WECHAT_MESSAGE_MODE", "secret"),
+        ("SIMULATOR_CALLBACK_URL", "callback"),
+        ("SIMULATOR_PUBLIC_URL", "phone"),
+        ("LOG_FORMAT", "xml"),
+    ],
+);
+
+fn complete() -> Vec<Setting> {
+    let mut settings = Account::random().settings("safe");
+    settings.push(setting("REDIS_URL", "redis://127.0.0.1:1/"));
+    for listen in ["GATEWAY", "CALLBACK", "SIMULATOR", "ADMIN", "STANDALONE"] {
+        settings.push(setting(format!("{listen}_LISTEN"), "127.0.0.1:0"));
+    }
+    settings
+}
+
+fn is_refused_naming(name: &str, ended: &Ended) {
+    assert_eq!(ended.code, Some(2), "{name}: {}", ended.printed);
+    assert_eq!(ended.printed.lines().count(), 1, "{name}: {}", ended.printed);
+    // A secret may have come from either of its variables.
+    assert!(ended.printed.contains(name.trim_end_matches("_FILE")), "{name}: {}", ended.printed);
+}
+
+async fn missing_and_malformed_settings_are_named(
+    (program, required, malformed): (&str, &[&str], &[(&str, &str)]),
+) {
+    for missing in required {
+        for empty in [false, true] {
+            let mut settings = complete();
+            settings.retain(|(name, _)| name != missing);
+            if empty {
+                settings.push(setting(*missing, ""));
+            }
+            is_refused_naming(missing, &Program::run(program, &settings).await);
+        }
+    }
+    for (name, value) in malformed {
+        let mut settings = complete();
+        settings.retain(|(complete, _)| complete != name);
+        if let Some(secret) = name.strip_suffix("_FILE") {
+            settings.retain(|(complete, _)| complete != secret);
+        }
+        settings.push(setting(*name, *value));
+        let ended = Program::run(program, &settings).await;
+        is_refused_naming(name, &ended);
+        let may_be_shown = !["WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "REDIS_URL"].contains(name);
+        assert!(may_be_shown || value.len() < 3 || !ended.printed.contains(value), "{}", ended.printed);
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_names_a_setting_that_is_missing_or_malformed() {
+    missing_and_malformed_settings_are_named(GATEWAY).await;
+}
+
+#[tokio::test]
+async fn the_callback_names_a_setting_that_is_missing_or_malformed() {
+    missing_and_malformed_settings_are_named(CALLBACK).await;
+}
+
+#[tokio::test]
+async fn the_simulator_names_a_setting_that_is_missing_or_malformed() {
+    missing_and_malformed_settings_are_named(SIMULATOR).await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_half_configured_is_refused_by_standalone() {
+    for only in ["WECHAT_APP_ID", "WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY"] {
+        let mut settings = complete();
+        settings.retain(|(name, _)| name == only || name.ends_with("_LISTEN"));
+        let ended = Program::run("standalone", &settings).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.printed);
+        assert_eq!(ended.printed.lines().count(), 1, "{}", ended.printed);
+        assert!(ended.printed.contains("WECHAT_"), "{}", ended.printed);
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_plain_mode_is_refused() {
+    for program in ["callback", "simulator"] {
+        let mut settings = complete();
+        settings.push(setting("WECHAT_MESSAGE_MODE", "plain"));
+        is_refused_naming("WECHAT_ENCODING_AES_KEY", &Program::run(program, &settings).await);
+    }
+}
+
+#[tokio::test]
+async fn every_program_explains_itself() {
+    for program in ["gateway", "callback", "simulator", "standalone"] {
+        let help = Program::help(program).await;
+        assert_eq!(help.code, Some(0));
+        for name in ["ADMIN_LISTEN", "RUST_LOG", "LOG_FORMAT", "WECHAT_APP_ID"] {
+            assert!(help.printed.contains(name), "{program}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_exit_code_1_and_a_line_that_names_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (program, listen) in [
+        ("gateway", "GATEWAY_LISTEN"),
+        ("callback", "CALLBACK_LISTEN"),
+        ("simulator", "SIMULATOR_LISTEN"),
+        ("gateway", "ADMIN_LISTEN"),
+    ] {
+        let mut settings = complete();
+        settings.push(setting(listen, &address));
+        let ended = Program::run(program, &settings).await;
+        assert_eq!(ended.code, Some(1), "{}", ended.printed);
+        assert!(ended.printed.contains(&address), "{}", ended.printed);
+    }
+}
+
+#[tokio::test]
+async fn secrets_can_come_from_files() {
+    let directory = tempfile::tempdir().unwrap();
+    for program in ["gateway", "callback", "simulator"] {
+        let mut settings = complete();
+        for (name, value) in &mut settings {
+            let secrets = [
+                "WECHAT_APP_SECRET",
+                "WECHAT_TOKEN",
+                "WECHAT_ENCODING_AES_KEY",
+                "REDEEM_SECRET",
+                "REDIS_URL",
+            ];
+            if secrets.contains(&name.as_str()) {
+                let path = directory.path().join(&*name);
+                std::fs::write(&path, format!("{value}\n")).unwrap();
+                (*name, *value) = (format!("{name}_FILE"), path.display().to_string());
+            }
+        }
+        let mut program = Program::start(program, settings).await;
+        assert_eq!(program.terminate().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn sigterm_and_sigint_end_every_program_with_0() {
+    for program in ["gateway", "callback", "simulator", "standalone"] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            let mut program = Program::start(program, complete_for(program)).await;
+            program.signal(signal);
+            assert_eq!(program.exit_code().await, Some(0), "{}", program.printed());
+        }
+    }
+}
+
+fn complete_for(program: &str) -> Vec<Setting> {
+    if program == "standalone" { Vec::new() } else { complete() }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_gateway_at_once_with_1() {
+    let settings = complete();
+    let (_, secret) = settings.iter().find(|(name, _)| name == "REDEEM_SECRET").cloned().unwrap();
+    let mut gateway = Program::start("gateway", settings).await;
+    // The gateway begins to read a body that never comes to its end, and lets the request finish.
+    let mut socket = TcpStream::connect(gateway.public()).await.unwrap();
+    let request = format!(
+        "POST /api/redeem HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {secret}\r\n\
+         content-length: 100\r\nexpect: 100-continue\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    within("the body to be asked for", socket.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    gateway.signal(Signal::SIGTERM);
+    gateway.prints("told to end").await;
+    gateway.signal(Signal::SIGTERM);
+    assert_eq!(gateway.exit_code().await, Some(1), "{}", gateway.printed());
+}
+
+#[tokio::test]
+async fn an_unreachable_redis_prevents_no_start() {
+    for name in ["gateway", "callback"] {
+        let mut program = Program::start(name, complete()).await;
+        let live = tests::http::client().get(format!("{}/livez", program.admin_url())).send().await.unwrap();
+        assert_eq!(live.status(), 200);
+        let ready =
+            tests::http::client().get(format!("{}/readyz", program.admin_url())).send().await.unwrap();
+        assert_eq!(ready.status(), if name == "gateway" { 503 } else { 200 });
+        let body: serde_json::Value = ready.json().await.unwrap();
+        assert!(!body["wrong"].as_array().unwrap().is_empty(), "{body}");
+        assert_eq!(program.terminate().await, Some(0));
+    }
+}
