@@ -12,6 +12,7 @@ mod modes;
 mod outages;
 mod page;
 mod platform;
+mod redeem;
 mod redis_names;
 mod refusals;
 mod repeats;

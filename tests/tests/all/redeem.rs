@@ -1,0 +1,157 @@
+//! Redeeming: refusals, and answers that were lost on the way.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::json;
+use tests::http;
+use tests::patience::until;
+use tests::relay::Direction;
+use tests::stack::{Stack, is_well, somebodys_openid};
+
+use crate::bounds::{faults, sent, small};
+
+/// Longer than one command of Redis may take.
+const SILENCE: Duration = Duration::from_millis(2200);
+/// The largest request to redeem.
+const REDEEM_MAX: usize = 4096;
+
+/// A person logs in; the code, not redeemed.
+async fn code_of(stack: &Stack, person: &str) -> String {
+    let mut browser = stack.browser().await;
+    let content = browser.qr_code().await.content;
+    stack.scan(&content, person).await;
+    browser.success().await.code
+}
+
+/// The application's request, whose answer the test reads itself.
+fn redeem(stack: &Stack, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    let request = http::client().post(format!("{}/api/redeem", stack.url()));
+    request.bearer_auth(&stack.account.redeem_secret).body(body)
+}
+
+#[tokio::test]
+async fn a_redeem_while_redis_is_away_is_told_to_come_back_and_the_code_stays_good() {
+    let stack = small(&[]).await;
+    let person = somebodys_openid();
+    let code = code_of(&stack, &person).await;
+    let body = json!({ "code": code }).to_string();
+    stack.redis.relay().cut();
+    // The first finds out that Redis is away; the others know it.
+    for _ in 0..3 {
+        let refusal = sent(redeem(&stack, body.clone())).await;
+        assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let retry_after = refusal.headers()[RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap();
+        assert!((1..=60).contains(&retry_after), "{retry_after}");
+    }
+    stack.redis.relay().heal();
+    is_well(&stack.gateways[0]).await;
+    let identity = stack.application().redeem(&code).await;
+    assert_eq!((identity.openid, identity.login_count), (person, 1));
+    assert_eq!(stack.application().try_redeem(&code).await, Err(StatusCode::GONE));
+}
+
+/// How the answer of the move that spends the code gets lost.
+enum Loss {
+    /// Its connection breaks.
+    Broken,
+    /// Nothing comes, and the connection breaks only later.
+    Silent,
+}
+
+async fn a_lost_answer_is_made_up_for(loss: Loss) {
+    let stack = small(&[]).await;
+    let person = somebodys_openid();
+    // A script that Redis does not know takes two commands, and the first has no effect.
+    stack.application().redeem(&code_of(&stack, &person).await).await;
+    let code = code_of(&stack, &person).await;
+    let records = stack.redis.ask(&["KEYS", "*:login"]).await;
+    let is_spent = async || {
+        let states = records.lines().map(async |record| stack.redis.ask(&["HGET", record, "state"]).await);
+        join_all(states).await.iter().all(|state| state == "redeemed")
+    };
+    let counts = async || {
+        let stats = stack.redis.ask(&["INFO", "commandstats"]).await;
+        let calls = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:calls="));
+        calls.map_or(0, |line| line[22..].split(',').next().unwrap().parse::<u64>().unwrap())
+    };
+    // The person is looked up before the code is spent: long enough to hold the replies in between, and too short for the
+    // gateway to find that its connection is silent.
+    faults(&stack, json!({ "latency_ms": 500 })).await;
+    let before = counts().await;
+    let application = stack.application();
+    let redeems = application.try_redeem(&code);
+    let loses = async {
+        until("the login's number to be asked for", async || counts().await > before).await;
+        stack.redis.relay().hold(Direction::Replies);
+        until("the code to be spent", is_spent).await;
+        if matches!(loss, Loss::Silent) {
+            tokio::time::sleep(SILENCE).await;
+        }
+        stack.redis.relay().cut();
+        stack.redis.relay().heal();
+    };
+    let (redeemed, ()) = tokio::join!(redeems, loses);
+    let identity = redeemed.expect("the request that spent the code gets what it paid for");
+    assert_eq!((identity.openid, identity.login_count), (person, 2));
+    is_well(&stack.gateways[0]).await;
+    assert_eq!(stack.application().try_redeem(&code).await, Err(StatusCode::GONE));
+}
+
+#[tokio::test]
+async fn f2_a_redeem_whose_answer_was_lost_with_its_connection_gets_the_identity_once() {
+    a_lost_answer_is_made_up_for(Loss::Broken).await;
+}
+
+#[tokio::test]
+async fn f2_a_redeem_whose_answer_never_came_gets_the_identity_once() {
+    a_lost_answer_is_made_up_for(Loss::Silent).await;
+}
+
+#[tokio::test]
+async fn a_redeem_that_is_wrong_says_how() {
+    let stack = small(&[]).await;
+    let code = code_of(&stack, &somebodys_openid()).await;
+    let status = async |request: RequestBuilder| sent(request).await.status();
+    for malformed in
+        ["", "code", "[]", "null", "{}", r#"{"code":1}"#, r#"{"code":null}"#, "\"\"", "{\"code\":\"a\""]
+    {
+        assert_eq!(status(redeem(&stack, malformed)).await, StatusCode::BAD_REQUEST, "{malformed}");
+    }
+    let unknown: String = code.chars().rev().collect();
+    for gone in ["", "A", &unknown, &format!("{code} "), &code[1..], &format!("{code}A")] {
+        let body = json!({ "code": gone }).to_string();
+        assert_eq!(status(redeem(&stack, body)).await, StatusCode::GONE, "{gone:?}");
+    }
+    let good = json!({ "code": code }).to_string();
+    let too_large = format!("{good}{}", " ".repeat(REDEEM_MAX));
+    assert_eq!(status(redeem(&stack, too_large)).await, StatusCode::PAYLOAD_TOO_LARGE);
+    let url = format!("{}/api/redeem", stack.url());
+    let bare = || http::client().post(&url).body(good.clone());
+    let unauthorized = sent(bare()).await;
+    assert_eq!(unauthorized.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(unauthorized.headers()["www-authenticate"], "Bearer");
+    let secret = &stack.account.redeem_secret;
+    for authorization in
+        [format!("Basic {secret}"), secret.clone(), "Bearer".to_owned(), format!("Bearer {secret}x")]
+    {
+        let status = status(bare().header("authorization", &authorization)).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{authorization:?}");
+    }
+    assert_eq!(status(http::client().get(&url)).await, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(status(redeem(&stack, good)).await, StatusCode::OK, "the code is as good as before");
+}
+
+#[tokio::test]
+async fn without_its_secret_redeeming_is_off() {
+    let stack = small(&[("REDEEM_SECRET", "")]).await;
+    let code = code_of(&stack, &somebodys_openid()).await;
+    for secret in ["", stack.account.redeem_secret.as_str()] {
+        let request = http::client().post(format!("{}/api/redeem", stack.url())).bearer_auth(secret);
+        let refusal = sent(request.json(&json!({ "code": code }))).await;
+        assert_eq!(refusal.status(), StatusCode::NOT_FOUND);
+        assert!(refusal.text().await.unwrap().contains("REDEEM_SECRET"), "it says what is missing");
+    }
+}
