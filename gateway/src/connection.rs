@@ -14,8 +14,8 @@ use crate::qr;
 /// For a QR code from the platform, with a new token and a second try if it must be; below the 10 s after which the
 /// element gives a silent connection up.
 const QR_CODE_TIMEOUT: Duration = Duration::from_secs(8);
-/// When a browser may try again while the backplane is away.
-const BACKPLANE_RETRY: Duration = Duration::from_secs(3);
+/// When a browser may try again while the backplane is away, or the platform slow.
+const RETRY_AFTER: Duration = Duration::from_secs(3);
 /// Messages that make no sense before the connection is closed; a browser of ours sends none.
 const NONSENSE_MAX: u32 = 20;
 
@@ -247,7 +247,7 @@ impl Connection<'_> {
     /// Asks the platform for a QR code; `None` if the browser was told that there is none.
     async fn make_code(&mut self, session: &SessionId) -> Result<Option<QrCode>, Ending> {
         if !self.gateway.backplane().is_reachable() {
-            self.refuse(ErrorCode::BackplaneUnavailable, Some(BACKPLANE_RETRY)).await?;
+            self.refuse(ErrorCode::BackplaneUnavailable, Some(RETRY_AFTER)).await?;
             return Ok(None);
         }
         let scene = Scene::random(session);
@@ -262,7 +262,7 @@ impl Connection<'_> {
             Err(_) => {
                 let (login, limit_s) = (session.record_id(), QR_CODE_TIMEOUT.as_secs());
                 tracing::warn!(%login, limit_s, "no QR code: the platform is too slow");
-                BACKPLANE_RETRY
+                RETRY_AFTER
             }
         };
         self.refuse(ErrorCode::PlatformUnavailable, Some(retry_after)).await?;
@@ -312,7 +312,7 @@ impl Connection<'_> {
     async fn backplane_failed(&mut self, error: &shared::backplane::Error) -> Result<(), Ending> {
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::warn!(%error, cause, "login cannot be recorded");
-        self.refuse(ErrorCode::BackplaneUnavailable, Some(BACKPLANE_RETRY)).await
+        self.refuse(ErrorCode::BackplaneUnavailable, Some(RETRY_AFTER)).await
     }
 
     async fn refuse(&mut self, code: ErrorCode, retry_after: Option<Duration>) -> Result<(), Ending> {

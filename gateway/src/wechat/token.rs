@@ -25,15 +25,10 @@ pub(super) struct Tokens(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     account: Account,
-    held: Mutex<Held>,
+    /// What the last fetch came to; `None` before the first.
+    held: Mutex<Option<Result<Token, Error>>>,
     /// Fetches that have ended. Who finds that one ended while it waited takes its outcome instead of fetching again.
     fetches: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    token: Option<Token>,
-    failure: Option<Error>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,9 +57,10 @@ impl Tokens {
 
     async fn other_than(&self, failed: Option<Secret>) -> Result<Secret, Error> {
         if let Ok(held) = self.0.held.try_lock()
-            && let Some(token) = held.good(failed.as_ref())
+            && let Some(Ok(token)) = &*held
+            && token.is_good(failed.as_ref())
         {
-            return Ok(token);
+            return Ok(token.text.clone());
         }
         let inner = self.0.clone();
         // In a task of its own: whoever waits for it may leave, and the others must not begin again.
@@ -73,10 +69,9 @@ impl Tokens {
     }
 }
 
-impl Held {
-    fn good(&self, failed: Option<&Secret>) -> Option<Secret> {
-        let token = self.token.as_ref()?;
-        (Some(&token.text) != failed && Instant::now() < token.renew_at).then(|| token.text.clone())
+impl Token {
+    fn is_good(&self, failed: Option<&Secret>) -> bool {
+        Some(&self.text) != failed && Instant::now() < self.renew_at
     }
 }
 
@@ -84,29 +79,19 @@ impl Inner {
     async fn other_than(&self, failed: Option<&Secret>) -> Result<Secret, Error> {
         let before = self.fetches.load(Ordering::Acquire);
         let mut held = self.held.lock().await;
-        if let Some(token) = held.good(failed) {
-            return Ok(token);
+        let fetched_meanwhile = self.fetches.load(Ordering::Acquire) != before;
+        let text = |outcome: &Result<Token, Error>| match outcome {
+            Ok(token) => Ok(token.text.clone()),
+            Err(error) => Err(error.clone()),
+        };
+        match &*held {
+            Some(outcome) if fetched_meanwhile => return text(outcome),
+            Some(Ok(token)) if token.is_good(failed) => return Ok(token.text.clone()),
+            _ => {}
         }
-        if self.fetches.load(Ordering::Acquire) != before {
-            match (&held.token, &held.failure) {
-                (Some(token), _) => return Ok(token.text.clone()),
-                (None, Some(failure)) => return Err(failure.clone()),
-                (None, None) => {}
-            }
-        }
-        let fetched = fetch(&self.http, &self.account).await;
+        let outcome = fetch(&self.http, &self.account).await;
         self.fetches.fetch_add(1, Ordering::Release);
-        match fetched {
-            Ok(token) => {
-                let text = token.text.clone();
-                *held = Held { token: Some(token), failure: None };
-                Ok(text)
-            }
-            Err(error) => {
-                *held = Held { token: None, failure: Some(error.clone()) };
-                Err(error)
-            }
-        }
+        text(held.insert(outcome))
     }
 }
 
