@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use shared::backplane::{Change, LoginWatch, Resumed};
+use shared::backplane::{Budget, Change, Exhausted, LoginWatch, Resumed};
+use shared::client::Client;
 use shared::login::{Deadlines, QrCode, Refresh, Scene, SessionId};
 use tokio::time::{self, Instant};
 
 use crate::Gateway;
 use crate::browser::{Browser, Gone, Incoming};
-use crate::protocol::{ClientMessage, CloseCode, ErrorCode, ServerMessage};
+use crate::protocol::{ClientMessage, CloseCode, ErrorCode, ServerMessage, whole_seconds};
 use crate::qr;
 
 /// For a QR code from the platform, with a new token and a second try if it must be; below the 10 s after which the
@@ -76,16 +77,20 @@ impl Login {
 struct Connection<'a> {
     gateway: &'a Gateway,
     browser: Browser,
+    client: Client,
     login: Option<Login>,
+    /// Until when nobody has to be asked whether it may have another QR code.
+    limited_until: Option<Instant>,
     /// When the session's life is over, unless it moves before.
     ends: Instant,
     nonsense: u32,
 }
 
 /// Talks with a browser until it leaves, its session's life is over, or the replica goes away.
-pub(crate) async fn run(gateway: &Gateway, browser: Browser, request: Request) {
+pub(crate) async fn run(gateway: &Gateway, browser: Browser, client: Client, request: Request) {
     let ends = Instant::now() + gateway.settings().session_ttl;
-    let mut connection = Connection { gateway, browser, login: None, ends, nonsense: 0 };
+    let (login, limited_until) = (None, None);
+    let mut connection = Connection { gateway, browser, client, login, limited_until, ends, nonsense: 0 };
     let ending = gateway.shutdown().run_until_cancelled(connection.talk(request)).await;
     let Connection { browser, login, .. } = connection;
     drop(login);
@@ -187,11 +192,11 @@ impl Connection<'_> {
 
     /// Takes a session over from wherever it was.
     async fn resume(&mut self, session: Option<SessionId>) -> Result<(), Ending> {
-        let Some(session) = session else { return self.refuse(ErrorCode::UnknownSession, None).await };
+        let Some(session) = session else { return self.unknown_session().await };
         let asked = Instant::now();
         let (watch, resumed) = match self.gateway.backplane().resume(&session).await {
             Ok(Some(found)) => found,
-            Ok(None) => return self.refuse(ErrorCode::UnknownSession, None).await,
+            Ok(None) => return self.unknown_session().await,
             Err(error) => {
                 self.backplane_failed(&error).await?;
                 // Staying would end in a new session at the next refresh, and a scan made meanwhile would be lost.
@@ -250,6 +255,18 @@ impl Connection<'_> {
             self.refuse(ErrorCode::BackplaneUnavailable, Some(RETRY_AFTER)).await?;
             return Ok(None);
         }
+        if let Some(wait) = self.limited_until.and_then(|until| until.checked_duration_since(Instant::now()))
+        {
+            self.refuse(ErrorCode::RateLimited, Some(wait)).await?;
+            return Ok(None);
+        }
+        let budgets = self.gateway.settings().qr_limits.budgets(self.client);
+        if let Err(Exhausted { budget, retry_after }) = self.gateway.backplane().take(&budgets).await {
+            self.limited_until = Some(Instant::now() + retry_after);
+            self.log_limited(budgets.get(budget).map_or("", Budget::name), retry_after);
+            self.refuse(ErrorCode::RateLimited, Some(retry_after)).await?;
+            return Ok(None);
+        }
         let scene = Scene::random(session);
         let lifetime = self.gateway.settings().scene_ttl;
         let asked = self.gateway.platform().create_qr_code(&scene, lifetime);
@@ -257,6 +274,9 @@ impl Connection<'_> {
             Ok(Ok(code)) => return Ok(Some(code)),
             Ok(Err(error)) => {
                 tracing::warn!(login = %session.record_id(), %error, "no QR code");
+                if error.made_nothing() {
+                    self.gateway.backplane().give_back(&budgets).await;
+                }
                 error.retry_after()
             }
             Err(_) => {
@@ -309,6 +329,19 @@ impl Connection<'_> {
         Err(Ending::Replaced)
     }
 
+    fn log_limited(&self, limit: &str, retry_after: Duration) {
+        if let Some(suppressed) = self.gateway.0.refusals.admit(std::time::Instant::now()) {
+            let (retry_after_s, see) = (whole_seconds(retry_after), "see QR_LIMIT_… and TRUSTED_PROXIES");
+            tracing::warn!(limit, client = %self.client, retry_after_s, suppressed, see, "no QR code: too many");
+        }
+    }
+
+    /// Which session was asked for is not told apart: unknown, ended and malformed ones look alike.
+    async fn unknown_session(&mut self) -> Result<(), Ending> {
+        self.gateway.visits().count_unknown(self.client);
+        self.refuse(ErrorCode::UnknownSession, None).await
+    }
+
     async fn backplane_failed(&mut self, error: &shared::backplane::Error) -> Result<(), Ending> {
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::warn!(%error, cause, "login cannot be recorded");
@@ -316,8 +349,7 @@ impl Connection<'_> {
     }
 
     async fn refuse(&mut self, code: ErrorCode, retry_after: Option<Duration>) -> Result<(), Ending> {
-        let seconds = retry_after.map(|after| after.as_secs().max(1));
-        Ok(self.browser.send(&code.message(seconds)).await?)
+        Ok(self.browser.send(&code.message(retry_after.map(whole_seconds))).await?)
     }
 }
 
@@ -325,7 +357,7 @@ impl Connection<'_> {
 mod tests {
     use super::*;
 
-    fn size_of_future<A, B, C, F: Future>(_: impl FnOnce(A, B, C) -> F) -> usize {
+    fn size_of_future<A, B, C, D, F: Future>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -5,6 +5,7 @@
 
 mod browser;
 mod connection;
+pub mod limits;
 pub mod origin;
 mod page;
 pub mod protocol;
@@ -23,6 +24,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use shared::admin::Report;
 use shared::backplane::Backplane;
+use shared::client::{ProxySettings, TrustedProxies};
 use shared::serve;
 use shared::settings::Secret;
 use shared::throttle::Throttle;
@@ -30,6 +32,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::limits::{QrLimits, Visits};
 use crate::origin::Origin;
 use crate::wechat::{Account, Platform};
 
@@ -56,6 +59,10 @@ pub struct Config {
     pub allowed_origins: Vec<Origin>,
     /// Browsers held at once.
     pub max_connections: usize,
+    /// QR codes that may be made.
+    pub qr_limits: QrLimits,
+    /// Whose word is taken for where a request comes from.
+    pub proxies: ProxySettings,
     /// Name of this replica in logs.
     pub replica: String,
 }
@@ -73,6 +80,9 @@ struct Inner {
     browsers: Arc<Semaphore>,
     /// Connections that are no browsers, or not yet.
     max_sockets: usize,
+    /// Who connects how often.
+    visits: Visits,
+    proxies: TrustedProxies,
     /// Log lines about browsers that were not let in.
     refusals: Throttle,
     connections: TaskTracker,
@@ -99,10 +109,18 @@ impl Gateway {
         let platform = Platform::new(config.account.clone())?;
         let browsers = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
         let connections = TaskTracker::new();
-        let refusals = Throttle::default();
-        let inner =
-            Inner { config, backplane, platform, browsers, max_sockets, refusals, connections, shutdown };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self(Arc::new(Inner {
+            visits: Visits::new(&config.qr_limits),
+            proxies: config.proxies.trusted(),
+            config,
+            backplane,
+            platform,
+            browsers,
+            max_sockets,
+            refusals: Throttle::default(),
+            connections,
+            shutdown,
+        })))
     }
 
     /// The public paths.
@@ -148,6 +166,10 @@ impl Gateway {
 
     fn platform(&self) -> &Platform {
         &self.0.platform
+    }
+
+    fn visits(&self) -> &Visits {
+        &self.0.visits
     }
 
     fn shutdown(&self) -> &CancellationToken {

@@ -39,8 +39,8 @@ fn check(settings: &Settings) -> Result<(Config, Secret), Invalid> {
         api_base: settings.wechat_api_base.clone(),
     };
     let redis = required_secret("REDIS_URL", "a Redis URL such as redis://host:6379")?;
-    let name = settings.account.display_name.clone();
-    Ok((settings.gateway.clone().config(account, settings::redeem_secret()?, name)?, redis))
+    let (name, proxies) = (settings.account.display_name.clone(), settings.proxies.clone());
+    Ok((settings.gateway.clone().config(account, settings::redeem_secret()?, name, proxies)?, redis))
 }
 
 async fn run(settings: Settings, config: Config, backplane: Backplane) -> io::Result<()> {

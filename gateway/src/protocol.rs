@@ -1,5 +1,7 @@
 //! What browsers may rely on: the messages and the close codes (docs/browser-protocol.md).
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -9,6 +11,11 @@ pub const SUBPROTOCOL: &str = "scan-login.v1";
 pub const RESUME_PREFIX: &str = "resume.";
 /// The largest message that a browser may send, in bytes; the longest that it has reason to is below 100.
 pub const MESSAGE_MAX: usize = 4096;
+
+/// `retry_after` on the wire: whoever waits for so many seconds has waited long enough.
+pub(crate) fn whole_seconds(after: Duration) -> u64 {
+    after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1)
+}
 
 /// From server to browser. Without `Debug`, for it carries secrets.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -58,6 +65,8 @@ pub enum ErrorCode {
     UnknownSession,
     /// Another connection has the session now.
     Replaced,
+    /// This visitor, its network, or all together have had as many QR codes as they may for now; which is not said.
+    RateLimited,
     /// No QR code can be had from the platform.
     PlatformUnavailable,
     /// The login cannot be recorded.
@@ -73,6 +82,7 @@ impl ErrorCode {
         let message = match self {
             Self::UnknownSession => "This login is over or unknown. Ask for a new QR code.",
             Self::Replaced => "This login goes on in another window.",
+            Self::RateLimited => "Too many QR codes were asked for. Please wait a little.",
             Self::PlatformUnavailable => "WeChat gives no QR code at the moment. Please try again shortly.",
             Self::BackplaneUnavailable => {
                 "The login service is not available at the moment. Please try again shortly."

@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser};
+use shared::backplane::Rates;
+use shared::client::ProxySettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret, lifetime};
 use shared::telemetry::LogSettings;
 
+use crate::limits::QrLimits;
 use crate::origin::Origin;
 use crate::wechat::Account;
 use crate::{Config, wechat};
@@ -31,6 +34,16 @@ pub struct GatewaySettings {
     #[arg(long, env = "MAX_CONNECTIONS", value_name = "NUMBER", default_value = "100000",
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub max_connections: u32,
+    /// The rates at which one client, an IPv4 address or an IPv6 /64, gets QR codes, such as 20/min,1000/day, or off
+    #[arg(long, env = "QR_LIMIT_PER_CLIENT", value_name = "RATES", default_value = "20/min,1000/day")]
+    pub qr_limit_per_client: Rates,
+    /// The rates at which one network, an IPv4 /24 or an IPv6 /48, gets QR codes, such as 200/min,10000/day, or off
+    #[arg(long, env = "QR_LIMIT_PER_NETWORK", value_name = "RATES", default_value = "200/min,10000/day")]
+    pub qr_limit_per_network: Rates,
+    /// The rates at which all replicas together make QR codes, such as 95000/day, or off; an account has 100,000 a day, a
+    /// test account 10,000
+    #[arg(long, env = "QR_LIMIT_TOTAL", value_name = "RATES", default_value = "95000/day")]
+    pub qr_limit_total: Rates,
     /// The name of this replica in logs; the host name and a random part if not set
     #[arg(long, env = "REPLICA_ID", value_name = "NAME")]
     pub replica_id: Option<String>,
@@ -47,6 +60,7 @@ impl GatewaySettings {
         account: Account,
         redeem_secret: Option<Secret>,
         display_name: String,
+        proxies: ProxySettings,
     ) -> Result<Config, Invalid> {
         if self.session_ttl < self.scene_ttl {
             return Err(Invalid::malformed("SESSION_TTL", "a duration not below SCENE_TTL"));
@@ -59,6 +73,12 @@ impl GatewaySettings {
             session_ttl: self.session_ttl,
             allowed_origins: self.allowed_origins,
             max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
+            qr_limits: QrLimits {
+                per_client: self.qr_limit_per_client,
+                per_network: self.qr_limit_per_network,
+                total: self.qr_limit_total,
+            },
+            proxies,
             replica: self.replica_id.unwrap_or_else(replica_id),
         })
     }
@@ -114,6 +134,9 @@ pub struct Settings {
     /// What only the gateway knows of.
     #[command(flatten)]
     pub gateway: GatewaySettings,
+    /// What stands before it.
+    #[command(flatten)]
+    pub proxies: ProxySettings,
     /// Logs.
     #[command(flatten)]
     pub log: LogSettings,

@@ -1,9 +1,10 @@
 //! `GET /ws`: who is let in, and with which request.
 
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{ConnectInfo, State};
 use axum::http::header::{HOST, HeaderName, ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +12,7 @@ use shared::login::SessionId;
 
 use crate::browser::{Browser, sized};
 use crate::connection::{self, Request};
-use crate::protocol::{RESUME_PREFIX, SUBPROTOCOL};
+use crate::protocol::{RESUME_PREFIX, SUBPROTOCOL, whole_seconds};
 use crate::{Gateway, origin};
 
 /// Seconds after which a browser that found no room may try again.
@@ -20,9 +21,11 @@ const FULL_RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 /// Characters of a stranger's header that go into a log line.
 const SHOWN_MAX: usize = 200;
 
-/// Refuses foreign origins before anything is made, and more browsers than there is room for; the rest become WebSockets.
+/// Refuses foreign origins before anything is made, who comes too often, and more browsers than there is room for; the
+/// rest become WebSockets.
 pub(crate) async fn upgrade(
     State(gateway): State<Gateway>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
@@ -41,6 +44,13 @@ pub(crate) async fn upgrade(
     if gateway.shutdown().is_cancelled() {
         return full("this replica is going away\n");
     }
+    let client = gateway.0.proxies.client(peer.ip(), &headers);
+    if let Err(retry_after) = gateway.visits().admit(client) {
+        if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
+            tracing::warn!(%client, suppressed, "refused a client that connects too often");
+        }
+        return too_often(retry_after);
+    }
     let Ok(place) = gateway.0.browsers.clone().try_acquire_owned() else {
         if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
             let limit = gateway.settings().max_connections;
@@ -51,7 +61,7 @@ pub(crate) async fn upgrade(
     let request = requested(&upgrade);
     let tracked = gateway.0.connections.token();
     sized(upgrade).protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
-        connection::run(&gateway, Browser::new(socket), request).await;
+        connection::run(&gateway, Browser::new(socket), client, request).await;
         drop((tracked, place));
     })
 }
@@ -73,4 +83,10 @@ fn shown(headers: &HeaderMap, name: &HeaderName) -> String {
 
 fn full(why: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, FULL_RETRY_AFTER)], why).into_response()
+}
+
+fn too_often(retry_after: Duration) -> Response {
+    let seconds = HeaderValue::from(whole_seconds(retry_after));
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], "too many connections from here\n")
+        .into_response()
 }

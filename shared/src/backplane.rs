@@ -11,6 +11,7 @@
 //! * **Time is the store's.** Expiry is decided by its clock in the moment of the move.
 //! * **It answers in bounded time**: every move within about two seconds, with [`Error`] if it must.
 
+mod budget;
 mod hub;
 mod memory;
 mod redis;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use self::budget::{Budget, Exhausted, LocalBudgets, NotRates, Rate, Rates};
 pub use self::hub::{Change, LoginWatch};
 pub use self::memory::MemoryBackplane;
 pub use self::redis::{MalformedUrl, RedisBackplane, Role};
@@ -157,6 +159,30 @@ impl Backplane {
     /// Not answered; only the same request can find out whether the code was spent.
     pub async fn redeem(&self, code: &Code, request: Uuid) -> Result<Option<Scan>, Error> {
         either!(self, b => b.redeem(code, request))
+    }
+
+    /// Takes one from every budget, or none if one of them is used up. All replicas share them; while the store does not
+    /// answer, each replica counts alone. Budgets only ever ration: a command that the client library repeats after a
+    /// lost reply may take twice.
+    ///
+    /// # Errors
+    ///
+    /// One of them is used up.
+    pub async fn take(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
+        match self {
+            _ if budgets.is_empty() => Ok(()),
+            Self::Redis(redis) => Box::pin(redis.take(budgets)).await,
+            Self::Memory(memory) => memory.take(budgets),
+        }
+    }
+
+    /// Gives back what was taken for nothing. Nothing happens where the store does not answer.
+    pub async fn give_back(&self, budgets: &[Budget]) {
+        match self {
+            _ if budgets.is_empty() => {}
+            Self::Redis(redis) => Box::pin(redis.give_back(budgets)).await,
+            Self::Memory(memory) => memory.give_back(budgets),
+        }
     }
 
     /// Whether the store answered lately and, in a process that watches logins, notices arrive. Answers at once.

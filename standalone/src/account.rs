@@ -72,8 +72,12 @@ impl Account {
             api_base: here.to_owned(),
         };
         let name = settings.account.display_name.clone();
-        let gateway =
-            settings.gateway.clone().config(account, redeem_secret.or_else(|| made_up.clone()), name)?;
+        let gateway = settings.gateway.clone().config(
+            account,
+            redeem_secret.or_else(|| made_up.clone()),
+            name,
+            settings.proxies.clone(),
+        )?;
 
         let mut account = settings.account.clone();
         account.wechat_app_id = Some(simulator.app_id.clone());

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use callback::settings::{CallbackSettings, MessageMode, Secrets};
 use clap::{Parser, ValueEnum};
 use gateway::settings::{GatewaySettings, api_base};
+use shared::client::ProxySettings;
 use shared::settings::{AccountSettings, Invalid, Secret, secret};
 use shared::telemetry::LogSettings;
 
@@ -65,6 +66,9 @@ pub(crate) struct Settings {
     /// The callback's own.
     #[command(flatten)]
     pub(crate) callback: CallbackSettings,
+    /// What stands before it.
+    #[command(flatten)]
+    pub(crate) proxies: ProxySettings,
     /// Logs.
     #[command(flatten)]
     pub(crate) log: LogSettings,
@@ -110,7 +114,7 @@ impl Settings {
         };
         let name = self.account.display_name.clone();
         let callback = self.callback.config(&self.account, &Secrets::read()?)?;
-        let gateway = self.gateway.clone().config(account, redeem_secret, name)?;
+        let gateway = self.gateway.clone().config(account, redeem_secret, name, self.proxies.clone())?;
         Ok(Checked {
             account: Account::Real { gateway: Box::new(gateway), callback: Box::new(callback) },
             redis,

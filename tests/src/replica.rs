@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::backplane::{
-    Backplane, Change, Error, LoginWatch, MemoryBackplane, RedisBackplane, Resumed, Role,
+    Backplane, Budget, Change, Error, Exhausted, LoginWatch, MemoryBackplane, RedisBackplane, Resumed, Role,
 };
 use shared::login::{
     Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
@@ -173,6 +173,20 @@ impl Replica {
     /// Asks for the person's login count.
     pub async fn counts(&self, by: &OpenId, login: RecordId) -> u64 {
         bounded(self.backplane.login_count(by, login, SESSION_TTL)).await
+    }
+
+    /// Takes one from every budget, or none.
+    ///
+    /// # Errors
+    ///
+    /// One of them is used up.
+    pub async fn takes(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
+        within("a budget", self.backplane.take(budgets)).await
+    }
+
+    /// Gives back what was taken for nothing.
+    pub async fn gives_back(&self, budgets: &[Budget]) {
+        within("a budget", self.backplane.give_back(budgets)).await;
     }
 
     /// Forgets the person's login count.

@@ -125,6 +125,8 @@ impl Plan {
         let (redis, mut nginx) = (RedisServer::start().await, Nginx::absent());
         let mut settings = account.settings(self.mode);
         settings.push(setting("REDIS_URL", redis.url().expose()));
+        // All browsers of a test have one address.
+        settings.extend(["CLIENT", "NETWORK"].map(|whose| setting(format!("QR_LIMIT_PER_{whose}"), "off")));
         let callback_url = format!("http://{}/wechat/callback", nginx.address());
         settings.push(setting("SIMULATOR_CALLBACK_URL", callback_url));
         settings.extend(self.settings);

@@ -58,6 +58,12 @@ impl Error {
         matches!(self, Self::Refused { code, .. } if TOKEN_CODES.contains(code))
     }
 
+    /// Whether the platform certainly did nothing: it said no, or was not asked.
+    #[must_use]
+    pub fn made_nothing(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::TokenNotTaken)
+    }
+
     /// When a browser may try again: soon after a hiccup, later when somebody has to do something first.
     #[must_use]
     pub fn retry_after(&self) -> Duration {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+use super::budget::{Budget, Exhausted, LocalBudgets};
 use super::hub::{Hub, News, Standing};
 use super::{LoginWatch, Resumed};
 use crate::login::{
@@ -21,6 +22,7 @@ const SWEEP_AT_LEAST: usize = 1024;
 pub struct MemoryBackplane {
     hub: Arc<Hub>,
     store: Arc<Mutex<Store>>,
+    budgets: Arc<LocalBudgets>,
     clock: Clock,
 }
 
@@ -67,7 +69,8 @@ impl Default for MemoryBackplane {
     fn default() -> Self {
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = Clock { started: Instant::now(), started_at };
-        Self { hub: Arc::default(), store: Arc::default(), clock }
+        let (hub, store, budgets) = Default::default();
+        Self { hub, store, budgets, clock }
     }
 }
 
@@ -165,6 +168,14 @@ impl MemoryBackplane {
         let record = store.record(code.login(), now)?;
         let scan = record.redeemable(&code.hash())?.clone();
         Some((scan, record.life()))
+    }
+
+    pub(super) fn take(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
+        self.budgets.take(budgets, 1, self.clock.now())
+    }
+
+    pub(super) fn give_back(&self, budgets: &[Budget]) {
+        self.budgets.give_back(budgets, 1);
     }
 
     pub(super) fn redeem(&self, code: &Code, request: Uuid) -> Option<Scan> {

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use self::connection::Connection;
 use self::inbox::Inbox;
+use super::budget::{Budget, Exhausted, LocalBudgets};
 use super::hub::{Hub, Standing};
 use super::{Error, LoginWatch, Resumed};
 use crate::login::{
@@ -62,6 +63,8 @@ pub struct RedisBackplane {
     inbox: Option<Inbox>,
     hub: Arc<Hub>,
     scripts: Arc<Scripts>,
+    /// For when the server does not answer.
+    alone: Arc<LocalBudgets>,
     /// Ends the background tasks with the last clone.
     _tasks: Arc<DropGuard>,
 }
@@ -74,6 +77,7 @@ struct Scripts {
     claim: Script,
     redeem: Script,
     login_count: Script,
+    take: Script,
 }
 
 impl Default for Scripts {
@@ -85,6 +89,7 @@ impl Default for Scripts {
             claim: Script::from_lua(include_str!("claim.lua")),
             redeem: Script::from_lua(include_str!("redeem.lua")),
             login_count: Script::from_lua(include_str!("login_count.lua")),
+            take: Script::from_lua(include_str!("take.lua")),
         }
     }
 }
@@ -114,6 +119,11 @@ impl Keys {
         format!("scanlogin:{{{person}}}:counted:{login}")
     }
 
+    /// What is left of somebody's budget. All of them lie in one slot, so that one script can take from several.
+    fn budget(budget: &Budget) -> String {
+        format!("scanlogin:{{budget}}:{}", budget.name())
+    }
+
     /// The channel of one process. New at every start, so that a dead process never looks alive.
     fn inbox(process: Uuid) -> String {
         format!("scanlogin:inbox:{process}")
@@ -136,7 +146,8 @@ impl RedisBackplane {
             Role::Moves => None,
             Role::Watches => Some(Inbox::open(url, commands.client().clone(), hub.clone(), &tasks)?),
         };
-        Ok(Self { commands, inbox, hub, scripts: Arc::default(), _tasks: Arc::new(tasks.drop_guard()) })
+        let (scripts, alone) = Default::default();
+        Ok(Self { commands, inbox, hub, scripts, alone, _tasks: Arc::new(tasks.drop_guard()) })
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -283,6 +294,38 @@ impl RedisBackplane {
         let answer: Option<(String, String, u64)> =
             self.run(&self.scripts.redeem, login_keys(code.login()), arguments).await?;
         answer.map(|(nonce, openid, at)| scan(code.login(), &nonce, &openid, at)).transpose()
+    }
+
+    pub(super) async fn take(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
+        let outcome: Result<(u64, u64), Error> = self.change_budgets(budgets, 1).await;
+        match outcome {
+            Ok((0, _)) => Ok(()),
+            Ok((number, wait_ms)) => Err(Exhausted {
+                budget: usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1),
+                retry_after: Duration::from_millis(wait_ms),
+            }),
+            Err(error) => {
+                tracing::debug!(%error, "this replica counts alone");
+                self.alone.take(budgets, 1, Timestamp::of_this_machine())
+            }
+        }
+    }
+
+    pub(super) async fn give_back(&self, budgets: &[Budget]) {
+        if let Err(error) = self.change_budgets::<Value>(budgets, -1).await {
+            tracing::debug!(%error, "a budget keeps what was taken for nothing");
+        }
+    }
+
+    async fn change_budgets<R: FromValue>(&self, budgets: &[Budget], amount: i64) -> Result<R, Error> {
+        let mut arguments: Vec<Value> = vec![amount.into()];
+        for (number, budget) in (1_i64..).zip(budgets) {
+            for rate in budget.rates() {
+                let period_ms = i64::try_from(rate.period_ms()).unwrap_or(i64::MAX);
+                arguments.extend([number.into(), i64::from(rate.count()).into(), period_ms.into()]);
+            }
+        }
+        self.run(&self.scripts.take, budgets.iter().map(Keys::budget).collect(), arguments).await
     }
 
     async fn run<R: FromValue>(

@@ -6,7 +6,7 @@
 //! expired --refresh--> waiting                       any --life over--> gone
 //! ```
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
@@ -17,6 +17,12 @@ use super::{CodeHash, ConnectionId, OpenId, RecordId, Scene, Ticket};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Now, by this machine's clock.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        Self(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+
     /// This much later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

@@ -3,8 +3,10 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "that is how a test fails")]
 
 mod bounds;
+mod budgets;
 mod chromium;
 mod conformance;
+mod limits;
 mod login;
 mod logs;
 mod model;
