@@ -67,7 +67,7 @@ pub struct Rates(Vec<Rate>);
 
 /// Not rates.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("rates such as 20/min,1000/day (of s, min, h and day), or off")]
+#[error("not whole numbers above 0, each with /s, /min, /h or /day")]
 pub struct NotRates;
 
 impl Rates {

@@ -52,6 +52,12 @@ async fn codes_made(stack: &Stack) -> u64 {
     log["counters"]["calls"]["/cgi-bin/qrcode/create"].as_u64().unwrap_or_default()
 }
 
+async fn scripts_run(stack: &Stack) -> String {
+    let all = stack.redis.ask(&["INFO", "commandstats"]).await;
+    let line = all.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+    line.split(',').next().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn a1_a_flood_from_one_address_is_limited_over_all_replicas_and_others_notice_nothing() {
     let stack = stack(&[("QR_LIMIT_PER_CLIENT", "5/h")]).await;
@@ -138,10 +144,14 @@ async fn a2_a_page_that_refreshes_too_fast_keeps_its_code_and_is_told_to_wait() 
     browser.qr_code().await;
     browser.refresh().await;
     let content = browser.qr_code().await.content;
+    browser.refresh().await;
+    limited(&mut browser).await;
+    let asked = scripts_run(&stack).await;
     for _ in 0..50 {
         browser.refresh().await;
         limited(&mut browser).await;
     }
+    assert_eq!(scripts_run(&stack).await, asked, "who does not wait costs Redis nothing");
     assert_eq!(codes_made(&stack).await, 2);
     stack.scan(&content, &tests::stack::somebodys_openid()).await;
     browser.success().await;
