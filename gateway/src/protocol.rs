@@ -186,6 +186,12 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waits_as_long_as_told_has_waited_long_enough() {
+        let whole = |ms| whole_seconds(Duration::from_millis(ms));
+        assert_eq!([whole(0), whole(1), whole(1000), whole(1001), whole(59_999)], [1, 1, 1, 2, 60]);
+    }
+
+    #[test]
     fn unknown_types_and_fields_are_no_errors() {
         let parse = ClientMessage::parse;
         assert_eq!(parse(r#"{"message_type":"refresh","x":[1]}"#), Some(ClientMessage::Refresh));

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use shared::backplane::{Budget, Exhausted, Role};
+use shared::login::Timestamp;
 use tests::patience::until;
 use tests::redis::RedisServer;
 use tests::replica::{Replica, Store};
@@ -154,6 +155,17 @@ async fn without_the_server_each_replica_counts_alone() {
         replica.takes(&two).await.unwrap();
         replica.takes(&two).await.unwrap_err();
     }
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_went_back_keeps_nobody_waiting_for_longer_than_an_empty_budget() {
+    let redis = RedisServer::start().await;
+    let replica = Replica::connect(&redis.url(), Role::Watches).await;
+    // What a clock that is a year ahead has left behind.
+    let year = (Timestamp::of_this_machine().0 + 31_536_000_000).to_string();
+    redis.ask(&["HSET", "scanlogin:{budget}:somebody", "1/3600000", &year]).await;
+    let refused = replica.takes(&[budget("somebody", "1/h")]).await.unwrap_err();
+    assert!(refused.retry_after <= Duration::from_secs(3600), "{refused:?}");
 }
 
 #[tokio::test]
