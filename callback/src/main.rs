@@ -2,17 +2,15 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use callback::settings::Settings;
 use callback::{Callback, Config};
 use shared::backplane::{Backplane, RedisBackplane, Role};
 use shared::serve::{self, Server};
 use shared::settings::{Invalid, Secret, complain, parse};
-use shared::{admin, shutdown, telemetry};
+use shared::shutdown::{Departure, Drain};
+use shared::{admin, telemetry};
 
-/// The longest call under way: a slow body and a slow backplane.
-const LEAVE_TIME: Duration = Duration::from_secs(5);
 /// Connections that the platform is far from, if the open-file limit leaves that many beside Redis and the rest.
 const SOCKETS: usize = 10_000;
 const OTHER_FILES: usize = 256;
@@ -20,12 +18,12 @@ const OTHER_FILES: usize = 256;
 #[tokio::main]
 async fn main() -> ExitCode {
     let settings: Settings = parse().unwrap_or_else(|invalid| invalid.exit());
-    let (config, redis) = check(&settings).unwrap_or_else(|invalid| invalid.exit());
+    let (config, redis, drain) = check(&settings).unwrap_or_else(|invalid| invalid.exit());
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redis = RedisBackplane::connect(&redis, Role::Moves).unwrap_or_else(|error| error.invalid().exit());
-    match run(&settings, Callback::new(config, Backplane::Redis(redis))).await {
+    match run(&settings, Callback::new(config, Backplane::Redis(redis)), drain).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -34,20 +32,20 @@ async fn main() -> ExitCode {
     }
 }
 
-fn check(settings: &Settings) -> Result<(Config, Secret), Invalid> {
-    Ok((settings.config()?, settings.redis_url()?))
+fn check(settings: &Settings) -> Result<(Config, Secret, Drain), Invalid> {
+    Ok((settings.config()?, settings.redis_url()?, settings.drain.drain(Drain::REPLICA)?))
 }
 
-async fn run(settings: &Settings, callback: Callback) -> io::Result<()> {
-    let shutdown = shutdown::on_signals()?;
+async fn run(settings: &Settings, callback: Callback, drain: Drain) -> io::Result<()> {
+    let departure = Departure::on_signals(drain)?;
     let public = serve::bind("public", "CALLBACK_LISTEN", settings.callback_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
     let max_sockets = serve::open_files().saturating_sub(OTHER_FILES).clamp(OTHER_FILES, SOCKETS);
-    let (asked, leaving, report) = (shutdown.clone(), callback.clone(), callback.clone());
+    let (asked, leaving, report) = (departure.clone(), callback.clone(), callback.clone());
     tokio::spawn(async move {
-        asked.cancelled_owned().await;
+        asked.begun().await;
         leaving.drain();
     });
-    let server = Server { public, admin, max_sockets, leave_time: LEAVE_TIME };
-    server.run(callback.router(), admin::router(move || report.report()), shutdown, async {}).await
+    let server = Server { public, admin, max_sockets, departure };
+    server.run(callback.router(), admin::router(move || report.report()), async {}).await
 }

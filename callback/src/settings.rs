@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use shared::settings::{self, AccountSettings, Invalid, Secret};
+use shared::shutdown::DrainSettings;
 use shared::telemetry::LogSettings;
 
 use crate::cipher::AesKeys;
@@ -49,6 +50,9 @@ pub struct Settings {
     /// What is the callback's own.
     #[command(flatten)]
     pub callback: CallbackSettings,
+    /// How it leaves.
+    #[command(flatten)]
+    pub drain: DrainSettings,
     /// Logging.
     #[command(flatten)]
     pub log: LogSettings,

@@ -91,7 +91,10 @@ pub(crate) async fn run(gateway: &Gateway, browser: Browser, client: Client, req
     let ends = Instant::now() + gateway.settings().session_ttl;
     let (login, limited_until) = (None, None);
     let mut connection = Connection { gateway, browser, client, login, limited_until, ends, nonsense: 0 };
-    let ending = gateway.shutdown().run_until_cancelled(connection.talk(request)).await;
+    let ending = tokio::select! {
+        ending = connection.talk(request) => Some(ending),
+        () = gateway.departure().turn() => None,
+    };
     let Connection { browser, login, .. } = connection;
     drop(login);
     let (code, reason) = match ending {

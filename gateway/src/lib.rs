@@ -27,9 +27,9 @@ use shared::backplane::Backplane;
 use shared::client::{ProxySettings, TrustedProxies};
 use shared::serve;
 use shared::settings::Secret;
+use shared::shutdown::Departure;
 use shared::throttle::Throttle;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::{QrLimits, Visits};
@@ -86,11 +86,11 @@ struct Inner {
     /// Log lines about browsers that were not let in.
     refusals: Throttle,
     connections: TaskTracker,
-    shutdown: CancellationToken,
+    departure: Departure,
 }
 
 impl Gateway {
-    /// A gateway that leaves when `shutdown` is cancelled. Raises the soft limit of open files to the hard one, and holds
+    /// A gateway that leaves with its program. Raises the soft limit of open files to the hard one, and holds
     /// fewer browsers if that is too low for `max_connections`.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Gateway {
     pub fn new(
         mut config: Config,
         backplane: Backplane,
-        shutdown: CancellationToken,
+        departure: Departure,
     ) -> Result<Self, wechat::Error> {
         let (browsers, max_sockets) = within_open_files(config.max_connections, serve::open_files());
         config.max_connections = browsers;
@@ -119,7 +119,7 @@ impl Gateway {
             max_sockets,
             refusals: Throttle::default(),
             connections,
-            shutdown,
+            departure,
         })))
     }
 
@@ -131,7 +131,7 @@ impl Gateway {
             .with_state(self.clone())
     }
 
-    /// Waits until all browsers, told to go elsewhere by the shutdown, have gone.
+    /// Waits until all browsers, asked to move on by the departure, have gone.
     pub async fn drain(&self) {
         self.0.connections.close();
         self.0.connections.wait().await;
@@ -141,7 +141,7 @@ impl Gateway {
     #[must_use]
     pub fn report(&self) -> Report {
         let mut wrong = Vec::new();
-        if self.0.shutdown.is_cancelled() {
+        if self.0.departure.has_begun() {
             wrong.push("draining");
         }
         if !self.0.backplane.is_reachable() {
@@ -172,8 +172,8 @@ impl Gateway {
         &self.0.visits
     }
 
-    fn shutdown(&self) -> &CancellationToken {
-        &self.0.shutdown
+    fn departure(&self) -> &Departure {
+        &self.0.departure
     }
 
     fn replica(&self) -> &str {

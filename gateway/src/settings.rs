@@ -9,6 +9,7 @@ use clap::{Args, Parser};
 use shared::backplane::Rates;
 use shared::client::ProxySettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret, lifetime};
+use shared::shutdown::DrainSettings;
 use shared::telemetry::LogSettings;
 
 use crate::limits::QrLimits;
@@ -137,6 +138,9 @@ pub struct Settings {
     /// What stands before it.
     #[command(flatten)]
     pub proxies: ProxySettings,
+    /// How it leaves.
+    #[command(flatten)]
+    pub drain: DrainSettings,
     /// Logs.
     #[command(flatten)]
     pub log: LogSettings,

@@ -41,7 +41,7 @@ pub(crate) async fn upgrade(
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    if gateway.shutdown().is_cancelled() {
+    if gateway.departure().is_leaving() {
         return full("this replica is going away\n");
     }
     let client = gateway.0.proxies.client(peer.ip(), &headers);

@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::shutdown::Departure;
+
 /// Time for a client to send a request's head, and to send another request on a connection that it keeps.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's head; more than any browser or proxy sends.
@@ -69,39 +71,35 @@ pub struct Server {
     pub admin: TcpListener,
     /// Connections of the public listener, before they are upgraded.
     pub max_sockets: usize,
-    /// For requests to end and for whoever else has to leave.
-    pub leave_time: Duration,
+    /// When and how it leaves.
+    pub departure: Departure,
 }
 
 impl Server {
-    /// Serves both until `shutdown`; then gives the requests under way, and after them `leave`, the time to end.
+    /// Serves both until the program leaves; then waits for the requests under way, and after them for `leave`, until the
+    /// grace time is over.
     ///
     /// # Errors
     ///
     /// The accept loop broke, which is a defect.
-    pub async fn run(
-        self,
-        public: Router,
-        admin: Router,
-        shutdown: CancellationToken,
-        leave: impl Future<Output = ()>,
-    ) -> io::Result<()> {
+    pub async fn run(self, public: Router, admin: Router, leave: impl Future<Output = ()>) -> io::Result<()> {
         // Ends with the process: readiness must be told while the program drains, too.
         tokio::spawn(serve(self.admin, admin, ADMIN_SOCKETS, CancellationToken::new()));
-        let mut serving = tokio::spawn(serve(self.public, public, self.max_sockets, shutdown.clone()));
+        let leaving = self.departure.leaving();
+        let mut serving = tokio::spawn(serve(self.public, public, self.max_sockets, leaving.clone()));
         tokio::select! {
-            () = shutdown.cancelled() => {}
+            () = leaving.cancelled() => {}
             ended = &mut serving => return ended.map_err(io::Error::other),
         }
-        let left = tokio::time::timeout(self.leave_time, async {
+        let left = async {
             let ended = serving.await;
             leave.await;
             ended
-        });
-        match left.await {
-            Ok(ended) => ended.map_err(io::Error::other),
-            Err(_) => {
-                tracing::warn!(limit_s = self.leave_time.as_secs(), "some connections did not leave in time");
+        };
+        tokio::select! {
+            ended = left => ended.map_err(io::Error::other),
+            () = self.departure.over() => {
+                tracing::warn!("some connections did not leave within GRACE_TIME");
                 Ok(())
             }
         }

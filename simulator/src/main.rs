@@ -13,13 +13,14 @@ use axum::routing::get;
 use settings::Settings;
 use shared::admin::{self, Report};
 use shared::serve::{self, Server};
-use shared::{shutdown, telemetry};
+use shared::shutdown::{Departure, Drain};
+use shared::telemetry;
 use simulator::{Config, Simulator};
 
 /// Connections at once; more wait in the kernel's queue.
 const MAX_SOCKETS: usize = 10_000;
 /// For calls and pushes under way to end, of which one attempt may take 5 s.
-const LEAVE_TIME: Duration = Duration::from_secs(6);
+const GRACE_TIME: Duration = Duration::from_secs(6);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -38,7 +39,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: &Settings, mut config: Config) -> io::Result<()> {
-    let asked = shutdown::on_signals()?;
+    let departure = Departure::on_signals(Drain { grace: GRACE_TIME, ..Drain::ALONE })?;
     let public = serve::bind("public", "SIMULATOR_LISTEN", settings.simulator_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
     config.public_url = settings.public_url(public.local_addr()?);
@@ -53,11 +54,11 @@ async fn run(settings: &Settings, mut config: Config) -> io::Result<()> {
     let simulator = Simulator::new(config).map_err(io::Error::other)?;
     let router =
         Router::new().route("/", get(|| async { Redirect::to("simulator/phone") })).merge(simulator.router());
-    let draining = asked.clone();
-    let report = move || match draining.is_cancelled() {
+    let draining = departure.clone();
+    let report = move || match draining.has_begun() {
         false => Report { ready: true, wrong: Vec::new() },
         true => Report { ready: false, wrong: vec!["draining"] },
     };
-    let server = Server { public, admin, max_sockets: MAX_SOCKETS, leave_time: LEAVE_TIME };
-    server.run(router, admin::router(report), asked, future::ready(())).await
+    let server = Server { public, admin, max_sockets: MAX_SOCKETS, departure };
+    server.run(router, admin::router(report), future::ready(())).await
 }

@@ -9,22 +9,19 @@ mod settings;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use callback::Callback;
 use gateway::Gateway;
 use shared::backplane::{Backplane, MemoryBackplane, RedisBackplane, Role};
 use shared::serve::{self, Server};
 use shared::settings::{Invalid, complain};
-use shared::{admin, shutdown, telemetry};
+use shared::shutdown::Departure;
+use shared::{admin, telemetry};
 use simulator::Simulator;
 
 use crate::account::Played;
 use crate::greeting::Greeting;
 use crate::settings::{Checked, Settings, Simulate};
-
-/// For browsers to leave and requests to end: one process has nobody to hand them to.
-const LEAVE_TIME: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -53,7 +50,7 @@ fn backplane(checked: &Checked) -> Result<Backplane, Invalid> {
 }
 
 async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::Result<()> {
-    let shutdown = shutdown::on_signals()?;
+    let departure = Departure::on_signals(checked.drain)?;
     let public = serve::bind("public", "STANDALONE_LISTEN", settings.standalone_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
     let here = format!("http://{}", reachable(public.local_addr()?));
@@ -62,7 +59,7 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
         checked.account.play(&settings, &here).map_err(io::Error::other)?;
     let simulator = simulator.map(Simulator::new).transpose().map_err(io::Error::other)?;
     let redeems = gateway.redeem_secret.is_some();
-    let gateway = Gateway::new(gateway, backplane.clone(), shutdown.clone()).map_err(io::Error::other)?;
+    let gateway = Gateway::new(gateway, backplane.clone(), departure.clone()).map_err(io::Error::other)?;
     let callback = Callback::new(callback, backplane);
     let mut router = gateway.router().merge(callback.router());
     if let Some(simulator) = &simulator {
@@ -81,8 +78,8 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
     }
     .print();
     let report = gateway.clone();
-    let server = Server { public, admin, max_sockets: gateway.max_sockets(), leave_time: LEAVE_TIME };
-    server.run(router, admin::router(move || report.report()), shutdown, gateway.drain()).await
+    let server = Server { public, admin, max_sockets: gateway.max_sockets(), departure };
+    server.run(router, admin::router(move || report.report()), gateway.drain()).await
 }
 
 /// `bound` as this machine itself reaches it: nobody connects to the address that means all.

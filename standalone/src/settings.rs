@@ -9,6 +9,7 @@ use clap::{Parser, ValueEnum};
 use gateway::settings::{GatewaySettings, api_base};
 use shared::client::ProxySettings;
 use shared::settings::{AccountSettings, Invalid, Secret, secret};
+use shared::shutdown::{Drain, DrainSettings};
 use shared::telemetry::LogSettings;
 
 use crate::account::Account;
@@ -69,6 +70,9 @@ pub(crate) struct Settings {
     /// What stands before it.
     #[command(flatten)]
     pub(crate) proxies: ProxySettings,
+    /// How it leaves.
+    #[command(flatten)]
+    pub(crate) drain: DrainSettings,
     /// Logs.
     #[command(flatten)]
     pub(crate) log: LogSettings,
@@ -79,12 +83,13 @@ pub(crate) struct Settings {
 pub(crate) struct Checked {
     pub(crate) account: Account,
     pub(crate) redis: Option<Secret>,
+    pub(crate) drain: Drain,
 }
 
 impl Settings {
     /// Finds out whether there is an account, and whether its settings are complete.
     pub(crate) fn check(&self) -> Result<Checked, Invalid> {
-        let redis = secret("REDIS_URL")?;
+        let (redis, drain) = (secret("REDIS_URL")?, self.drain.drain(Drain::ALONE)?);
         let redeem_secret = gateway::settings::redeem_secret()?;
         let configured = self.names_an_account();
         match self.simulator {
@@ -104,7 +109,7 @@ impl Settings {
         if !configured && self.simulator != Simulate::Off {
             let account = Account::Simulated { redeem_secret };
             account.check(self)?;
-            return Ok(Checked { account, redis });
+            return Ok(Checked { account, redis, drain });
         }
         let api_base = self.wechat_api_base.clone().unwrap_or_else(|| gateway::wechat::API_BASE.to_owned());
         let account = gateway::wechat::Account {
@@ -118,6 +123,7 @@ impl Settings {
         Ok(Checked {
             account: Account::Real { gateway: Box::new(gateway), callback: Box::new(callback) },
             redis,
+            drain,
         })
     }
 

@@ -125,6 +125,7 @@ impl Plan {
         let (redis, mut nginx) = (RedisServer::start().await, Nginx::absent());
         let mut settings = account.settings(self.mode);
         settings.push(setting("REDIS_URL", redis.url().expose()));
+        settings.push(setting("DRAIN_TIME", "1s"));
         // All browsers of a test have one address.
         settings.extend(["CLIENT", "NETWORK"].map(|whose| setting(format!("QR_LIMIT_PER_{whose}"), "off")));
         let callback_url = format!("http://{}/wechat/callback", nginx.address());
