@@ -1,11 +1,15 @@
 //! Who in this process watches which login.
 
+mod keepsake;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::login::{ConnectionId, LoginRecord, LoginState, RecordId};
+pub(super) use self::keepsake::Keepsake;
+use crate::login::{ConnectionId, Deadlines, LoginRecord, LoginState, RecordId};
 
 /// What a notice says: enough for the push, and the version that decides whether it is news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub enum Change {
 struct Watcher {
     connection: ConnectionId,
     news: watch::Sender<News>,
+    /// `None` where the store is this process, and once the login waits no more.
+    keepsake: Option<Box<Keepsake>>,
 }
 
 /// The watches of one process.
@@ -68,15 +74,18 @@ impl Hub {
     pub(super) fn enter(self: &Arc<Self>, login: RecordId, connection: ConnectionId) -> LoginWatch {
         let unknown = News { version: 0, standing: Standing::Waiting, connection };
         let (sender, news) = watch::channel(unknown);
-        let watcher = Watcher { connection, news: sender };
+        let watcher = Watcher { connection, news: sender, keepsake: None };
         self.watchers().entry(login).or_insert_with(|| Vec::with_capacity(1)).push(watcher);
         LoginWatch { hub: self.clone(), login, connection, news, told: None }
     }
 
     /// Tells whoever watches `login`; news that is not newer is dropped.
     pub(super) fn tell(&self, login: RecordId, news: News) {
-        if let Some(watchers) = self.watchers().get(&login) {
+        if let Some(watchers) = self.watchers().get_mut(&login) {
             for watcher in watchers {
+                if news.standing != Standing::Waiting {
+                    watcher.keepsake = None;
+                }
                 watcher.news.send_if_modified(|known| {
                     let newer = news.version > known.version;
                     if newer {
@@ -101,6 +110,21 @@ impl Hub {
                 });
             }
         }
+    }
+
+    /// What must be written again, by its owner here, where the store has `stored` of the login (`None`: nothing at all).
+    pub(super) fn lost(&self, login: RecordId, stored: Option<u64>) -> Option<(News, Keepsake)> {
+        let watchers = self.watchers();
+        let owners = watchers.get(&login)?.iter().filter_map(|watcher| {
+            let news = *watcher.news.borrow();
+            let keepsake = watcher.keepsake.as_deref()?;
+            (news.connection == watcher.connection && news.standing == Standing::Waiting)
+                .then_some((news, keepsake))
+        });
+        let (news, keepsake) = owners.max_by_key(|(news, _)| news.version)?;
+        let is_lost =
+            stored.is_none_or(|stored| stored < news.version) && keepsake.at(Instant::now()).is_some();
+        is_lost.then(|| (news, keepsake.clone()))
     }
 
     /// All logins that are watched.
@@ -170,12 +194,38 @@ impl LoginWatch {
         self.connection
     }
 
+    /// The record waits, and its owner remembers how it was written.
+    pub(super) fn keep(&self, keepsake: Keepsake) {
+        if let Some(watchers) = self.hub.watchers().get_mut(&self.login) {
+            let mut ours = watchers.iter_mut().filter(|watcher| watcher.connection == self.connection);
+            let ours = ours.find(|watcher| watcher.news.borrow().standing == Standing::Waiting);
+            if let Some(watcher) = ours {
+                watcher.keepsake = Some(Box::new(keepsake));
+            }
+        }
+    }
+
+    /// The record waits with another code.
+    pub(super) fn keep_code(&self, words: [&str; 3], deadlines: Deadlines, asked: Instant) {
+        if let Some(watchers) = self.hub.watchers().get_mut(&self.login) {
+            let ours = watchers.iter_mut().filter(|watcher| watcher.connection == self.connection);
+            for keepsake in ours.filter_map(|watcher| watcher.keepsake.as_mut()) {
+                **keepsake = keepsake.with_code(words, deadlines, asked);
+            }
+        }
+    }
+
     /// The record exists, and its owner knows this much of it already.
     pub(super) fn settle(&mut self, version: u64, standing: Standing) {
-        let news = News { version, standing, connection: self.connection };
         if standing == Standing::Scanned {
             self.told = Some(Change::Scanned);
         }
+        self.know(version, standing);
+    }
+
+    /// The record has come this far by a move of its owner's own, which need not be told.
+    pub(super) fn know(&self, version: u64, standing: Standing) {
+        let news = News { version, standing, connection: self.connection };
         if let Some(watchers) = self.hub.watchers().get(&self.login) {
             for watcher in watchers.iter().filter(|watcher| watcher.connection == self.connection) {
                 watcher.news.send_if_modified(|known| {

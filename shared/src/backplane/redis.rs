@@ -13,14 +13,14 @@ use fred::error::{Error as FredError, ErrorKind};
 use fred::interfaces::{HashesInterface, KeysInterface, LuaInterface};
 use fred::types::scripts::Script;
 use fred::types::{FromValue, Value};
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use self::connection::Connection;
 use self::inbox::Inbox;
 use super::budget::{Budget, Exhausted, LocalBudgets};
-use super::hub::{Hub, Standing};
+use super::hub::{Hub, Keepsake, Standing};
 use super::{Error, LoginWatch, Resumed};
 use crate::login::{
     Claim, Code, CodeHash, ConnectionId, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene,
@@ -78,6 +78,7 @@ struct Scripts {
     redeem: Script,
     login_count: Script,
     take: Script,
+    restore: Script,
 }
 
 impl Default for Scripts {
@@ -90,6 +91,7 @@ impl Default for Scripts {
             redeem: Script::from_lua(include_str!("redeem.lua")),
             login_count: Script::from_lua(include_str!("login_count.lua")),
             take: Script::from_lua(include_str!("take.lua")),
+            restore: Script::from_lua(include_str!("restore.lua")),
         }
     }
 }
@@ -141,12 +143,13 @@ impl RedisBackplane {
     pub fn connect(url: &Secret, role: Role) -> Result<Self, MalformedUrl> {
         let tasks = CancellationToken::new();
         let commands = Connection::open(url, COMMAND_EVENTS, &tasks)?;
-        let hub = Arc::<Hub>::default();
+        let (hub, scripts, alone) = (Arc::<Hub>::default(), Arc::<Scripts>::default(), Arc::default());
         let inbox = match role {
             Role::Moves => None,
-            Role::Watches => Some(Inbox::open(url, commands.client().clone(), hub.clone(), &tasks)?),
+            Role::Watches => {
+                Some(Inbox::open(url, commands.client().clone(), hub.clone(), scripts.clone(), &tasks)?)
+            }
         };
-        let (scripts, alone) = Default::default();
         Ok(Self { commands, inbox, hub, scripts, alone, _tasks: Arc::new(tasks.drop_guard()) })
     }
 
@@ -171,12 +174,16 @@ impl RedisBackplane {
     ) -> Result<LoginWatch, Error> {
         let id = session.record_id();
         let mut watch = self.hub.enter(id, ConnectionId::random());
+        let (asked, nonce, ticket, content) =
+            (Instant::now(), code.scene.nonce(), code.ticket.hash(), code.content);
+        let words = [&nonce, &ticket, &content].map(String::as_str);
+        let keepsake = Keepsake::new(words, session.code().hash(), deadlines, life, asked);
         let arguments: Vec<Value> = vec![
             self.inbox()?.into(),
             watch.connection().to_string().into(),
-            code.scene.nonce().into(),
-            code.ticket.hash().into(),
-            code.content.into(),
+            nonce.into(),
+            ticket.into(),
+            content.into(),
             number(deadlines.shown),
             number(deadlines.claimable),
             number(life),
@@ -186,6 +193,7 @@ impl RedisBackplane {
             0 => Err(Error::Nonsense("a new login")),
             version => {
                 watch.settle(version, Standing::Waiting);
+                watch.keep(keepsake);
                 Ok(watch)
             }
         }
@@ -197,17 +205,24 @@ impl RedisBackplane {
         code: QrCode,
         deadlines: Deadlines,
     ) -> Result<Refresh, Error> {
+        let (asked, nonce, ticket, content) =
+            (Instant::now(), code.scene.nonce(), code.ticket.hash(), code.content);
         let arguments: Vec<Value> = vec![
             watch.connection().to_string().into(),
-            code.scene.nonce().into(),
-            code.ticket.hash().into(),
-            code.content.into(),
+            nonce.as_str().into(),
+            ticket.as_str().into(),
+            content.as_str().into(),
             number(deadlines.shown),
             number(deadlines.claimable),
         ];
-        let answer: String = self.run(&self.scripts.refresh, login_keys(watch.login()), arguments).await?;
+        let (answer, version): (String, u64) =
+            self.run(&self.scripts.refresh, login_keys(watch.login()), arguments).await?;
         match answer.as_str() {
-            "replaced" => Ok(Refresh::Replaced),
+            "replaced" => {
+                watch.know(version, Standing::Waiting);
+                watch.keep_code([&nonce, &ticket, &content].map(String::as_str), deadlines, asked);
+                Ok(Refresh::Replaced)
+            }
             "scanned" => Ok(Refresh::AlreadyScanned),
             "not_owner" => Ok(Refresh::NotOwner),
             "gone" => Ok(Refresh::Gone),
@@ -216,19 +231,24 @@ impl RedisBackplane {
     }
 
     pub(super) async fn resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
-        type Answer = Option<(String, u64, String, u64, String, u64)>;
+        type Answer = Option<(String, u64, String, u64, String, u64, String, String, u64)>;
+        let asked = Instant::now();
         let id = session.record_id();
         let mut watch = self.hub.enter(id, ConnectionId::random());
         let arguments: Vec<Value> =
             vec![id.to_string().into(), self.inbox()?.into(), watch.connection().to_string().into()];
         let answer: Answer = self.run(&self.scripts.resume, login_keys(id), arguments).await?;
-        let Some((state, version, content, shown_ms, openid, life_ms)) = answer else { return Ok(None) };
+        let Some((state, version, content, shown_ms, openid, life_ms, nonce, ticket, claimable_ms)) = answer
+        else {
+            return Ok(None);
+        };
         if state == "waiting" {
+            let [shown, claimable, life] = [shown_ms, claimable_ms, life_ms].map(Duration::from_millis);
+            let words = [&nonce, &ticket, &content].map(String::as_str);
+            let (hash, deadlines) = (session.code().hash(), Deadlines { shown, claimable });
             watch.settle(version, Standing::Waiting);
-            return Ok(Some((
-                watch,
-                Resumed::Waiting { content, shown_for: Duration::from_millis(shown_ms) },
-            )));
+            watch.keep(Keepsake::new(words, hash, deadlines, life, asked));
+            return Ok(Some((watch, Resumed::Waiting { content, shown_for: shown })));
         }
         let openid = OpenId::parse(&openid).ok_or(Error::Nonsense("a scan"))?;
         // The record lives on, so the memory of its number must: whoever asks next gets the same.
@@ -335,26 +355,35 @@ impl RedisBackplane {
         arguments: Vec<impl Into<Value>>,
     ) -> Result<R, Error> {
         let arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
-        let client = self.client();
-        let evaluated = async {
-            match script.evalsha(client, keys.clone(), arguments.clone()).await {
-                // The server does not know the script yet, or not any more. To send it along costs a crowd one more
-                // command each; to load it first, and on every node of a Cluster, would cost two.
-                Err(error) if error.details().starts_with("NOSCRIPT") => {
-                    client.eval(script.lua().cloned().unwrap_or_default(), keys, arguments).await
-                }
-                answer => answer,
-            }
-        };
-        let answer: Value = time::timeout(MOVE_TIMEOUT, evaluated)
-            .await
-            .unwrap_or_else(|_| Err(FredError::new(ErrorKind::Timeout, "no answer in time")))
-            .map_err(Error::Unavailable)?;
-        answer.convert().map_err(|error| match error.kind() {
-            ErrorKind::Parse | ErrorKind::NotFound => Error::Nonsense("a move"),
-            _ => Error::Unavailable(error),
-        })
+        evaluate(self.client(), script, keys, arguments).await
     }
+}
+
+/// Makes one move.
+async fn evaluate<R: FromValue>(
+    client: &Client,
+    script: &Script,
+    keys: Vec<String>,
+    arguments: Vec<Value>,
+) -> Result<R, Error> {
+    let evaluated = async {
+        match script.evalsha(client, keys.clone(), arguments.clone()).await {
+            // The server does not know the script yet, or not any more. To send it along costs a crowd one more
+            // command each; to load it first, and on every node of a Cluster, would cost two.
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                client.eval(script.lua().cloned().unwrap_or_default(), keys, arguments).await
+            }
+            answer => answer,
+        }
+    };
+    let answer: Value = time::timeout(MOVE_TIMEOUT, evaluated)
+        .await
+        .unwrap_or_else(|_| Err(FredError::new(ErrorKind::Timeout, "no answer in time")))
+        .map_err(Error::Unavailable)?;
+    answer.convert().map_err(|error| match error.kind() {
+        ErrorKind::Parse | ErrorKind::NotFound => Error::Nonsense("a move"),
+        _ => Error::Unavailable(error),
+    })
 }
 
 fn login_keys(id: RecordId) -> Vec<String> {

@@ -1,9 +1,9 @@
 -- The browser is on another connection now; the owner before it is told. Repeated, it changes nothing.
 -- KEYS: login, scene
 -- ARGV: id, inbox, connection
--- Returns nothing, or {state, version, content, shown_ms, openid, life_ms}.
+-- Returns nothing, or {state, version, content, shown_ms, openid, life_ms, nonce, ticket, claimable_ms}.
 local record = redis.call('HMGET', KEYS[1],
-  'state', 'version', 'inbox', 'connection', 'content', 'shown_until', 'openid', 'life')
+  'state', 'version', 'inbox', 'connection', 'content', 'shown_until', 'openid', 'life', 'nonce', 'ticket')
 if not record[1] then return false end
 local version = tonumber(record[2])
 if record[4] ~= ARGV[3] then
@@ -16,4 +16,6 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local shown = math.max(0, record[6] - now)
-return {record[1], version, record[5], string.format('%.0f', shown), record[7] or '', record[8]}
+local claimable = math.max(0, redis.call('PTTL', KEYS[2]))
+return {record[1], version, record[5], string.format('%.0f', shown), record[7] or '', record[8], record[9], record[10],
+  claimable}

@@ -5,19 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::error::Error as FredError;
 use fred::interfaces::{ClientLike, EventInterface, HashesInterface, PubsubInterface};
 use fred::types::{ClusterHash, CustomCommand, Message, Value};
 use fred::util::redis_keyslot;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::connection::{Connection, keep_up};
-use super::{Keys, MalformedUrl};
-use crate::backplane::hub::{Hub, News, Standing};
+use super::{Keys, MalformedUrl, Scripts, evaluate, login_keys, number};
+use crate::backplane::Error;
+use crate::backplane::hub::{Hub, Keepsake, News, Standing};
 use crate::login::{ConnectionId, RecordId};
+use crate::random;
 use crate::settings::Secret;
 
 /// Records read in one go after an outage; small, so that moves are not kept waiting behind them.
@@ -26,6 +27,11 @@ const READ_AT_ONCE: usize = 256;
 const QUEUED_NOTICES: usize = 16_384;
 /// Pause before another try to subscribe or to read what was missed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// About how often all watched records are read for no reason: a notice may be lost without anybody noticing, where
+/// the links between a Cluster's nodes break, or a primary dies that has claimed and not yet told.
+const READ_AGAIN_EVERY: Duration = Duration::from_secs(30);
+/// Between two batches of that, so that moves are not kept waiting.
+const READ_AGAIN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The channel of this process.
 #[derive(Clone, Debug)]
@@ -41,11 +47,12 @@ impl Inbox {
         url: &Secret,
         commands: Client,
         hub: Arc<Hub>,
+        scripts: Arc<Scripts>,
         tasks: &CancellationToken,
     ) -> Result<Self, MalformedUrl> {
         let connection = Connection::open(url, QUEUED_NOTICES, tasks)?;
         let inbox = Self { name: Keys::inbox(Uuid::new_v4()).into(), connection, subscribed: Arc::default() };
-        let reader = Reader { inbox: inbox.clone(), commands, hub };
+        let reader = Reader { inbox: inbox.clone(), commands, hub, scripts };
         let tasks = tasks.clone();
         let subscribed = inbox.subscribed.clone();
         tokio::spawn(async move { keep_up("inbox", &subscribed, &tasks, reader.run()).await });
@@ -66,6 +73,7 @@ struct Reader {
     inbox: Inbox,
     commands: Client,
     hub: Arc<Hub>,
+    scripts: Arc<Scripts>,
 }
 
 impl Reader {
@@ -79,8 +87,8 @@ impl Reader {
             let caught_up = async {
                 self.catch_up().await;
                 self.inbox.subscribed.store(true, Ordering::Relaxed);
-                // From here on only a new connection or a lag is a reason to catch up.
-                std::future::pending::<()>().await;
+                // From here on only a new connection or a lag is a reason to catch up at once.
+                self.read_again_for_ever().await;
             };
             tokio::select! {
                 () = caught_up => {}
@@ -112,33 +120,91 @@ impl Reader {
         }
     }
 
-    async fn try_to_catch_up(&self) -> Result<(), FredError> {
+    async fn try_to_catch_up(&self) -> Result<(), Error> {
         let client = self.inbox.connection.client();
-        client.subscribe(&*self.inbox.name).await?;
+        client.subscribe(&*self.inbox.name).await.map_err(Error::Unavailable)?;
         // The library's subscribe means written; a PING that is answered after it on the same connection means done. In
         // a Cluster the channel's slot names that connection.
         let slot = ClusterHash::Custom(redis_keyslot(self.inbox.name.as_bytes()));
-        client.custom::<Value, &str>(CustomCommand::new_static("PING", slot, false), vec![]).await?;
+        client
+            .custom::<Value, &str>(CustomCommand::new_static("PING", slot, false), vec![])
+            .await
+            .map_err(Error::Unavailable)?;
         for logins in self.hub.logins().chunks(READ_AT_ONCE) {
-            let records = self.commands.pipeline();
-            for login in logins {
-                let fields = vec!["version", "state", "connection"];
-                records.hmget::<(), _, _>(Keys::login(*login), fields).await?;
-            }
-            let records: Vec<Vec<Option<String>>> = records.all().await?;
-            for (login, record) in logins.iter().zip(records) {
-                match record.as_slice() {
-                    [Some(version), Some(state), Some(connection)] => {
-                        if let Some(news) = news(version, state, connection) {
-                            self.hub.tell(*login, news);
-                        }
-                    }
-                    _ => self.hub.tell_gone(*login),
+            self.read_again(logins).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads all watched records slowly, again and again, and never at the same moment as the other replicas.
+    async fn read_again_for_ever(&self) {
+        loop {
+            time::sleep(jittered(READ_AGAIN_EVERY)).await;
+            for logins in self.hub.logins().chunks(READ_AT_ONCE) {
+                if let Err(error) = self.read_again(logins).await {
+                    tracing::debug!(%error, "records are read again later");
                 }
+                time::sleep(READ_AGAIN_PAUSE).await;
+            }
+        }
+    }
+
+    /// Reads records, tells what is news, and writes again what the store has lost and this process knows.
+    async fn read_again(&self, logins: &[RecordId]) -> Result<(), Error> {
+        let records = self.commands.pipeline();
+        for login in logins {
+            let fields = vec!["version", "state", "connection"];
+            records.hmget::<(), _, _>(Keys::login(*login), fields).await.map_err(Error::Unavailable)?;
+        }
+        let records: Vec<Vec<Option<String>>> = records.all().await.map_err(Error::Unavailable)?;
+        for (login, record) in logins.iter().zip(records) {
+            let stored = match record.as_slice() {
+                [Some(version), Some(state), Some(connection)] => news(version, state, connection),
+                _ => None,
+            };
+            let lost = self.hub.lost(*login, stored.map(|news| news.version));
+            match (lost, stored) {
+                (Some((news, keepsake)), _) => self.restore(*login, news, &keepsake).await?,
+                (None, Some(news)) => self.hub.tell(*login, news),
+                (None, None) => self.hub.tell_gone(*login),
             }
         }
         Ok(())
     }
+
+    async fn restore(&self, login: RecordId, known: News, keepsake: &Keepsake) -> Result<(), Error> {
+        let Some(kept) = keepsake.at(Instant::now()) else { return Ok(()) };
+        let arguments: Vec<Value> = vec![
+            self.inbox.name().into(),
+            known.connection.to_string().into(),
+            known.version.to_string().into(),
+            kept.nonce.into(),
+            kept.ticket.into(),
+            kept.content.into(),
+            number(kept.deadlines.shown),
+            number(kept.deadlines.claimable),
+            number(kept.life),
+            number(kept.left),
+            kept.code_hash.into(),
+            login.to_string().into(),
+        ];
+        let [version, state, connection]: [String; 3] =
+            evaluate::<Vec<String>>(&self.commands, &self.scripts.restore, login_keys(login), arguments)
+                .await?
+                .try_into()
+                .map_err(|_| Error::Nonsense("a record that was written again"))?;
+        tracing::info!(%login, state, "wrote a login again that Redis had lost");
+        if let Some(news) = news(&version, &state, &connection) {
+            self.hub.tell(login, news);
+        }
+        Ok(())
+    }
+}
+
+/// Between half and one and a half times as long, by lot.
+fn jittered(time: Duration) -> Duration {
+    let lot = f64::from(u32::from_le_bytes(random::bytes())) / f64::from(u32::MAX);
+    time.mul_f64(0.5 + lot)
 }
 
 /// Reads a notice: the login, its version, its state, the connection that has it.
