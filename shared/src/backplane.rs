@@ -15,6 +15,7 @@ mod budget;
 mod hub;
 mod memory;
 mod redis;
+mod stamp;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use self::budget::{Budget, Exhausted, LocalBudgets, NotRates, Rate, Rates};
 pub use self::hub::{Change, LoginWatch};
 pub use self::memory::MemoryBackplane;
 pub use self::redis::{MalformedUrl, RedisBackplane, Role};
+pub use self::stamp::{MessageHash, Stamp};
 use crate::login::{
     Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
 };
@@ -183,6 +185,16 @@ impl Backplane {
             Self::Redis(redis) => Box::pin(redis.give_back(budgets)).await,
             Self::Memory(memory) => memory.give_back(budgets),
         }
+    }
+
+    /// Binds a call's signature to the message that came with it first, for `life` from then on. False: it is bound to
+    /// another message. Binding the same message again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Not answered: nobody may believe the message. It may be bound all the same.
+    pub async fn bind(&self, stamp: Stamp, message: MessageHash, life: Duration) -> Result<bool, Error> {
+        either!(self, b => b.bind(stamp, message, life))
     }
 
     /// Whether the store answered lately and, in a process that watches logins, notices arrive. Answers at once.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use shared::backplane::{
-    Backplane, Budget, Change, Error, Exhausted, LoginWatch, MemoryBackplane, RedisBackplane, Resumed, Role,
+    Backplane, Budget, Change, Error, Exhausted, LoginWatch, MemoryBackplane, MessageHash, RedisBackplane,
+    Resumed, Role, Stamp,
 };
 use shared::login::{
     Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
@@ -193,6 +194,16 @@ impl Replica {
     pub async fn forgets(&self, person: &OpenId) {
         bounded(self.backplane.forget(person)).await;
     }
+
+    /// A message comes with a signature that is remembered for longer than the test takes.
+    pub async fn binds(&self, stamp: Stamp, message: &str) -> bool {
+        self.binds_for(stamp, message, SESSION_TTL).await
+    }
+
+    /// A message comes with a signature that is remembered as long as the test says.
+    pub async fn binds_for(&self, stamp: Stamp, message: &str, life: Duration) -> bool {
+        bounded(self.backplane.bind(stamp, MessageHash::of(message.as_bytes()), life)).await
+    }
 }
 
 async fn bounded<T>(call: impl Future<Output = Result<T, Error>>) -> T {
@@ -226,6 +237,12 @@ pub async fn told(watch: &mut LoginWatch) -> Change {
 #[must_use]
 pub fn somebody() -> OpenId {
     OpenId::parse(&format!("o{}", Uuid::new_v4().simple())).unwrap()
+}
+
+/// A signature that nobody else in the world has made.
+#[must_use]
+pub fn stamp() -> Stamp {
+    Stamp::of(&Uuid::new_v4().simple().to_string())
 }
 
 /// A QR code as the platform might make it for `session`.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::budget::{Budget, Exhausted, LocalBudgets};
 use super::hub::{Hub, News, Standing};
-use super::{LoginWatch, Resumed};
+use super::{LoginWatch, MessageHash, Resumed, Stamp};
 use crate::login::{
     Claim, Code, ConnectionId, Deadlines, LoginRecord, LoginState, OpenId, Owner, QrCode, RecordId, Refresh,
     Scan, Scene, SessionId, Ticket, Timestamp,
@@ -46,6 +46,8 @@ struct Store {
     logins: HashMap<OpenId, u64>,
     /// The number that each recent login was counted as, and until when it is remembered.
     counted: HashMap<(OpenId, RecordId), (u64, Timestamp)>,
+    /// The message that each recent signature is bound to, and until when.
+    bound: HashMap<Stamp, (MessageHash, Timestamp)>,
     /// The number of entries at which ended ones are looked for.
     sweep_at: usize,
 }
@@ -57,11 +59,17 @@ impl Store {
 
     /// Drops what has ended whenever the store has doubled since it was last done, so that it costs a constant per login.
     fn sweep(&mut self, now: Timestamp) {
-        if self.records.len() + self.counted.len() >= self.sweep_at.max(SWEEP_AT_LEAST) {
+        if self.entries() >= self.sweep_at.max(SWEEP_AT_LEAST) {
             self.records.retain(|_, record| record.gone_at() > now);
             self.counted.retain(|_, (_, until)| *until > now);
-            self.sweep_at = 2 * (self.records.len() + self.counted.len());
+            self.bound.retain(|_, (_, until)| *until > now);
+            self.sweep_at = 2 * self.entries();
         }
+    }
+
+    /// How many there are that end by themselves.
+    fn entries(&self) -> usize {
+        self.records.len() + self.counted.len() + self.bound.len()
     }
 }
 
@@ -182,6 +190,19 @@ impl MemoryBackplane {
         let now = self.clock.now();
         self.store().record(code.login(), now)?.redeem(&code.hash(), request, now)
     }
+
+    pub(super) fn bind(&self, stamp: Stamp, message: MessageHash, life: Duration) -> bool {
+        let now = self.clock.now();
+        let mut store = self.store();
+        store.sweep(now);
+        match store.bound.get(&stamp) {
+            Some((bound, until)) if *until > now => *bound == message,
+            _ => {
+                store.bound.insert(stamp, (message, now.after(life)));
+                true
+            }
+        }
+    }
 }
 
 fn news(record: &LoginRecord) -> News {
@@ -203,6 +224,9 @@ mod tests {
             let code = QrCode { scene, ticket: Ticket::parse("t").unwrap(), content: String::new() };
             backplane.open(&session, code, deadlines, Duration::ZERO);
         }
-        assert!(backplane.store().records.len() <= SWEEP_AT_LEAST);
+        for n in 0..10 * SWEEP_AT_LEAST {
+            backplane.bind(Stamp::of(&n.to_string()), MessageHash::of(b""), Duration::ZERO);
+        }
+        assert!(backplane.store().entries() <= SWEEP_AT_LEAST);
     }
 }

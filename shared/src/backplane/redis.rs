@@ -21,7 +21,7 @@ use self::connection::Connection;
 use self::inbox::Inbox;
 use super::budget::{Budget, Exhausted, LocalBudgets};
 use super::hub::{Hub, Keepsake, Standing};
-use super::{Error, LoginWatch, Resumed};
+use super::{Error, LoginWatch, MessageHash, Resumed, Stamp};
 use crate::login::{
     Claim, Code, CodeHash, ConnectionId, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene,
     SessionId, Ticket, Timestamp, millis,
@@ -79,6 +79,7 @@ struct Scripts {
     login_count: Script,
     take: Script,
     restore: Script,
+    bind: Script,
 }
 
 impl Default for Scripts {
@@ -92,6 +93,7 @@ impl Default for Scripts {
             login_count: Script::from_lua(include_str!("login_count.lua")),
             take: Script::from_lua(include_str!("take.lua")),
             restore: Script::from_lua(include_str!("restore.lua")),
+            bind: Script::from_lua(include_str!("bind.lua")),
         }
     }
 }
@@ -124,6 +126,11 @@ impl Keys {
     /// What is left of somebody's budget. All of them lie in one slot, so that one script can take from several.
     fn budget(budget: &Budget) -> String {
         format!("scanlogin:{{budget}}:{}", budget.name())
+    }
+
+    /// The message that a signature is bound to.
+    fn message(stamp: Stamp) -> String {
+        format!("scanlogin:{{{stamp}}}:message")
     }
 
     /// The channel of one process. New at every start, so that a dead process never looks alive.
@@ -346,6 +353,20 @@ impl RedisBackplane {
             }
         }
         self.run(&self.scripts.take, budgets.iter().map(Keys::budget).collect(), arguments).await
+    }
+
+    pub(super) async fn bind(
+        &self,
+        stamp: Stamp,
+        message: MessageHash,
+        life: Duration,
+    ) -> Result<bool, Error> {
+        let arguments: Vec<Value> = vec![message.text().into(), number(life)];
+        match self.run::<u64>(&self.scripts.bind, vec![Keys::message(stamp)], arguments).await? {
+            1 => Ok(true),
+            0 => Ok(false),
+            _ => Err(Error::Nonsense("a signature")),
+        }
     }
 
     async fn run<R: FromValue>(

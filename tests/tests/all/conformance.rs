@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use shared::backplane::{Change, Resumed};
 use shared::login::{Claim, Code, Deadlines, OpenId, Refresh, Scene, SessionId};
 use tests::patience::until;
-use tests::replica::{Page, Replica, SCENE_TTL, SESSION_TTL, Store, qr_code, somebody, told};
+use tests::replica::{Page, Replica, SCENE_TTL, SESSION_TTL, Store, qr_code, somebody, stamp, told};
 use uuid::Uuid;
 
 /// Rounds of a race; each order of its two moves comes up many times.
@@ -78,6 +78,9 @@ on_every_backplane! {
     people_are_counted_apart,
     a_forgotten_person_is_counted_from_one,
     a_login_keeps_its_number_when_its_person_is_forgotten,
+    c3_a_signature_is_the_first_messages_on_every_replica,
+    c3_of_two_messages_in_the_same_moment_one_has_the_signature,
+    c3_a_signature_is_remembered_for_its_life_and_no_longer,
 }
 
 async fn the_first_scan_takes_the_scene_and_the_page_is_told(store: Store) {
@@ -471,6 +474,45 @@ async fn a_login_keeps_its_number_when_its_person_is_forgotten(store: Store) {
     assert_eq!(gateway.counts(&person, second.watch.login()).await, 2);
     gateway.forgets(&person).await;
     assert_eq!(gateway.counts(&person, second.watch.login()).await, 2, "the phone's answer is repeated");
+}
+
+async fn c3_a_signature_is_the_first_messages_on_every_replica(store: Store) {
+    let (here, there) = (store.callback().await, store.callback().await);
+    let (seen, another) = (stamp(), stamp());
+    assert!(here.binds(seen, "first").await);
+    for replica in [&here, &there, &here] {
+        assert!(!replica.binds(seen, "second").await);
+        assert!(!replica.binds(seen, "").await);
+        assert!(replica.binds(seen, "first").await, "a repeat");
+    }
+    assert!(there.binds(another, "second").await);
+    assert!(!here.binds(another, "first").await);
+}
+
+async fn c3_of_two_messages_in_the_same_moment_one_has_the_signature(store: Store) {
+    let (here, there) = (store.callback().await, store.callback().await);
+    for _ in 0..ROUNDS {
+        let stamp = stamp();
+        let binds = |replica: &Replica, message: &'static str| {
+            let replica = replica.clone();
+            tokio::spawn(async move { replica.binds(stamp, message).await })
+        };
+        let (first, second) = tokio::join!(binds(&here, "first"), binds(&there, "second"));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_ne!(first, second);
+        assert_eq!(here.binds(stamp, "second").await, second, "whoever has it keeps it");
+    }
+}
+
+async fn c3_a_signature_is_remembered_for_its_life_and_no_longer(store: Store) {
+    let callback = store.callback().await;
+    let stamp = stamp();
+    assert!(callback.binds_for(stamp, "first", SHORT_LIFE).await);
+    // A repeat does not prolong it: its timestamp grows old all the same.
+    assert!(callback.binds(stamp, "first").await);
+    assert!(!callback.binds(stamp, "second").await);
+    until("the signature to be forgotten", async || callback.binds(stamp, "second").await).await;
+    assert!(!callback.binds(stamp, "first").await);
 }
 
 /// A claim that runs on a thread of its own, so that it races.

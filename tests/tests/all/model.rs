@@ -3,16 +3,19 @@
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shared::backplane::{Change, LoginWatch, Resumed};
+use shared::backplane::{Change, LoginWatch, Resumed, Stamp};
 use shared::login::{Claim, Deadlines, OpenId, QrCode, Refresh, SessionId};
-use tests::replica::{Replica, SCENE_TTL, SESSION_TTL, Store, qr_code, somebody, told};
+use tests::replica::{Replica, SCENE_TTL, SESSION_TTL, Store, qr_code, somebody, stamp, told};
 use uuid::Uuid;
 
-/// Sequences that are tried, and the moves in one. Few people, logins and requests, so that they meet often.
+/// Sequences that are tried, and the moves in one. Few people, logins, requests, signatures and messages, so that they
+/// meet often.
 const SEQUENCES: u32 = 100;
 const MOVES: usize = 60;
 const PEOPLE: usize = 3;
 const REQUESTS: usize = 2;
+const STAMPS: usize = 3;
+const MESSAGES: [&str; 2] = ["one", "another"];
 
 /// A move; numbers pick among what there is, wrapping around.
 #[derive(Clone, Debug)]
@@ -25,6 +28,7 @@ enum Move {
     LookUp { login: usize },
     Count { by: usize, login: usize },
     Forget { person: usize },
+    Bind { stamp: usize, message: usize },
     Leave { connection: usize },
 }
 
@@ -41,6 +45,7 @@ fn any_move() -> impl Strategy<Value = Move> {
         1 => any().prop_map(|login| Move::LookUp { login }),
         3 => (any(), any()).prop_map(|(by, login)| Move::Count { by, login }),
         1 => any().prop_map(|person| Move::Forget { person }),
+        2 => (any(), any()).prop_map(|(stamp, message)| Move::Bind { stamp, message }),
         1 => any().prop_map(|connection| Move::Leave { connection }),
     ]
 }
@@ -56,6 +61,7 @@ enum Answer {
     Claim(Claim),
     Scan { by: OpenId, scene: String },
     Count(u64),
+    Bound(bool),
 }
 
 /// One of the two stores, and everything that was done to it.
@@ -68,6 +74,7 @@ struct Side {
 struct World {
     people: Vec<OpenId>,
     requests: Vec<Uuid>,
+    stamps: Vec<Stamp>,
     sessions: Vec<SessionId>,
     /// Every QR code that was ever made, of whichever login.
     codes: Vec<QrCode>,
@@ -91,6 +98,7 @@ async fn compare(moves: &[Move], redis: Replica, memory: Replica) -> Result<(), 
     let mut world = World {
         people: (0..PEOPLE).map(|_| somebody()).collect(),
         requests: (0..REQUESTS).map(|_| Uuid::new_v4()).collect(),
+        stamps: (0..STAMPS).map(|_| stamp()).collect(),
         sessions: Vec::new(),
         codes: Vec::new(),
         connections: Vec::new(),
@@ -196,6 +204,10 @@ impl Side {
             Move::Forget { person: forgotten } => {
                 self.replica.forgets(person(forgotten)).await;
                 Answer::Done
+            }
+            Move::Bind { stamp, message } => {
+                let (stamp, message) = (world.stamps[stamp % STAMPS], MESSAGES[message % MESSAGES.len()]);
+                Answer::Bound(self.replica.binds(stamp, message).await)
             }
             Move::Leave { connection } => {
                 let connection = connection % self.watches.len();

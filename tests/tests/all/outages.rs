@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use shared::backplane::{Change, Error, Resumed, Role};
+use shared::backplane::{Change, Error, MessageHash, Resumed, Role};
 use shared::login::{Claim, Deadlines, Refresh, SessionId};
 use tests::patience::{until, within_time};
 use tests::redis::{Durability, RedisServer, url_through};
 use tests::relay::Direction;
-use tests::replica::{Page, Replica, SCENE_TTL, SESSION_TTL, qr_code, somebody, told};
+use tests::replica::{Page, Replica, SCENE_TTL, SESSION_TTL, qr_code, somebody, stamp, told};
 use uuid::Uuid;
 
 /// What the backplane promises, "about two seconds", with something for a busy machine.
@@ -295,6 +295,8 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
     assert!(matches!(resumed, Resumed::Scanned));
     forgets().await;
     assert!(gateway.redeems(&page.session.code()).await.is_some());
+    forgets().await;
+    assert!(gateway.binds(stamp(), "message").await);
 }
 
 #[tokio::test]
@@ -349,6 +351,20 @@ async fn a_count_whose_answer_was_lost_is_counted_once() {
 }
 
 #[tokio::test]
+async fn c3_a_signature_whose_binding_got_no_answer_is_the_same_messages() {
+    let (redis, callback) = a_gateway_with_its_scripts_loaded().await;
+    // So is this script.
+    callback.binds(stamp(), "message").await;
+    let stamp = stamp();
+    let key = format!("scanlogin:{{{stamp}}}:message");
+    let loses = loses_the_answer(&redis, async || redis.ask(&["EXISTS", &key]).await == "1");
+    let binds = callback.backplane().bind(stamp, MessageHash::of(b"first"), SESSION_TTL);
+    let (bound, ()) = tokio::join!(binds, loses);
+    assert!(bound.unwrap(), "the library's own repeat");
+    assert!(!callback.binds(stamp, "second").await);
+}
+
+#[tokio::test]
 async fn a_resume_whose_answer_was_lost_has_the_session() {
     let (redis, gateway) = a_gateway_with_its_scripts_loaded().await;
     let elsewhere = Replica::connect(&redis.socket_url(), Role::Watches).await;
@@ -394,11 +410,12 @@ async fn fails_in_time(gateway: &Replica) {
             async { backplane.forget(&person).await.err() },
             async { backplane.redeemable(&proof).await.err() },
             async { backplane.redeem(&proof, Uuid::new_v4()).await.err() },
+            async { backplane.bind(stamp(), MessageHash::of(b"message"), SESSION_TTL).await.err() },
         )
     };
-    let (open, resume, claim, count, forget, look_up, redeem) =
+    let (open, resume, claim, count, forget, look_up, redeem, bind) =
         within_time(ANSWER_TIME, "errors", calls).await;
-    for error in [open, resume, claim, count, forget, look_up, redeem] {
+    for error in [open, resume, claim, count, forget, look_up, redeem, bind] {
         assert!(matches!(error, Some(Error::Unavailable(_))), "{error:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::backplane::Role;
 use tests::redis::RedisServer;
-use tests::replica::{Page, Replica, SCENE_TTL, SESSION_TTL, somebody};
+use tests::replica::{Page, Replica, SCENE_TTL, SESSION_TTL, somebody, stamp};
 
 /// How much of a time to live a busy machine may eat before it is looked at.
 const SLACK: Duration = Duration::from_secs(30);
@@ -119,6 +119,19 @@ async fn the_names_of_keys_show_no_openid() {
     gateway.claims(&page.code, &person).await;
     gateway.counts(&person, page.watch.login()).await;
     assert!(!redis.ask(&["--scan"]).await.contains(person.expose()));
+}
+
+#[tokio::test]
+async fn a_signatures_message_is_a_hash_that_lives_as_long_as_asked() {
+    let redis = RedisServer::start().await;
+    let callback = Replica::connect(&redis.url(), Role::Moves).await;
+    let stamp = stamp();
+    callback.binds(stamp, "what somebody wrote").await;
+    let key = redis.ask(&["--scan"]).await;
+    assert_eq!(key, format!("scanlogin:{{{stamp}}}:message"));
+    lives_for(&redis, &key, SESSION_TTL).await;
+    // SHA-256 as base64url.
+    assert_eq!(redis.ask(&["GET", &key]).await, "yPwQoia2l8cZWLFs7WEkwbMjP1_y3eWq2jIwGIPvRa0");
 }
 
 /// A record's remaining life once a test has made it old.
