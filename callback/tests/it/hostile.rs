@@ -1,20 +1,9 @@
 //! C5: bodies that no platform sends get a quick 4xx.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use callback::Mode;
-use futures_util::StreamExt;
-use shared::serve;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use crate::platform::{ALICE, Platform, answer, message, safe, success};
+use crate::platform::{ALICE, Platform, message, safe, success};
 
 /// Statuses of `body` as a plain push, and inside and outside of an encrypted one.
 async fn statuses(body: &str) -> [StatusCode; 2] {
@@ -135,77 +124,4 @@ async fn what_the_platform_may_write_differently_is_read() {
         let shown = platform.shown(&spelling(&login.scan(ALICE))).await;
         assert_eq!(shown, Some(success(count as u64 + 1)), "spelling {count}");
     }
-}
-
-#[tokio::test]
-async fn c5_ten_mebibytes_get_413_and_are_not_kept() {
-    let platform = Platform::new(safe());
-    let push = platform.push("");
-    let announced = push.clone().with_body(vec![b'a'; 10 << 20]);
-    assert_eq!(platform.answer(announced).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(
-        platform.answer(push.clone().with_body(vec![b' '; 65_537])).await.status,
-        StatusCode::PAYLOAD_TOO_LARGE
-    );
-    assert_eq!(
-        platform.answer(push.clone().with_body(vec![b' '; 65_536])).await.status,
-        StatusCode::BAD_REQUEST
-    );
-
-    let read = Arc::new(AtomicUsize::new(0));
-    let counter = read.clone();
-    let chunks = futures_util::stream::repeat_with(move || {
-        counter.fetch_add(1024, Ordering::Relaxed);
-        Ok::<_, std::convert::Infallible>(vec![b'a'; 1024])
-    });
-    let chunks = chunks.take(10 << 10);
-    let request = Request::post(push.uri()).body(Body::from_stream(chunks)).unwrap();
-    assert_eq!(answer(&platform.callback, request).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert!(read.load(Ordering::Relaxed) <= 66 * 1024, "stopped reading at the bound");
-}
-
-#[tokio::test]
-async fn nothing_of_an_unsigned_body_is_read() {
-    let platform = Platform::new(safe());
-    let never = futures_util::stream::pending::<Result<Vec<u8>, std::convert::Infallible>>();
-    let push = platform.push("").replacing("signature", &"0".repeat(40));
-    let request = Request::post(push.uri()).body(Body::from_stream(never)).unwrap();
-    let answer = timeout(Duration::from_secs(1), answer(&platform.callback, request));
-    assert_eq!(answer.await.unwrap().status, StatusCode::FORBIDDEN);
-}
-
-/// What a client gets that sends `head` and then only waits, and after what time the connection is closed.
-async fn wait_after(platform: &Platform, head: String) -> (String, Duration) {
-    let listener = serve::bind("public", "CALLBACK_LISTEN", "127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let server = tokio::spawn(serve::serve(listener, platform.callback.router(), 16, stop.clone()));
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let start = Instant::now();
-    socket.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    timeout(Duration::from_secs(10), socket.read_to_string(&mut answer)).await.unwrap().unwrap();
-    stop.cancel();
-    server.await.unwrap();
-    (answer.lines().next().unwrap_or_default().to_owned(), start.elapsed())
-}
-
-fn head(platform: &Platform, length: usize) -> String {
-    format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n", platform.push("").uri())
-}
-
-#[tokio::test]
-async fn a6_a_body_that_trickles_is_given_up() {
-    let platform = Platform::new(safe());
-    let (status, took) = wait_after(&platform, head(&platform, 1000) + "<xml>").await;
-    assert_eq!(status, "HTTP/1.1 408 Request Timeout");
-    assert!(took < Duration::from_secs(4), "{took:?}");
-}
-
-#[tokio::test]
-async fn c5_a_body_that_is_announced_too_large_is_not_waited_for() {
-    let platform = Platform::new(safe());
-    let (status, took) = wait_after(&platform, head(&platform, 10 << 20)).await;
-    assert_eq!(status, "HTTP/1.1 413 Payload Too Large");
-    assert!(took < Duration::from_secs(1), "{took:?}");
 }

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use callback::Mode;
-use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use crate::platform::{ALICE, BOB, Platform, Push, compatible, event, message, now, safe};
 
@@ -17,8 +18,10 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 impl Lines {
     fn capture() -> (Self, DefaultGuard) {
         let lines = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(LevelFilter::TRACE);
-        (lines.clone(), tracing::subscriber::set_default(subscriber.with_writer(lines).finish()))
+        // What carries the calls is held at warnings by the programs (shared/src/telemetry.rs), here left out.
+        let ours = filter_fn(|line| line.target().split("::").next() == Some("callback"));
+        let layer = fmt::layer().with_ansi(false).with_writer(lines.clone()).with_filter(ours);
+        (lines, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
     }
 
     /// What was written since the last time.

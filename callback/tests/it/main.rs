@@ -1,4 +1,4 @@
-//! The callback as the platform sees it: through its router, on the memory backplane. Tests are named after the lines
+//! The callback as the platform sees it: through its listener, on the memory backplane. Tests are named after the lines
 //! of the security checklist where there is one.
 
 #![expect(
@@ -17,3 +17,4 @@ mod replies;
 mod settings;
 mod vectors;
 mod verification;
+mod wire;

@@ -1,17 +1,18 @@
 //! The platform's side: an account, its logins, signed pushes, and what a phone would show.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use callback::cipher::{AesKey, AesKeys};
 use callback::reply::{Replies, Template};
 use callback::signature::Token;
 use callback::{Callback, Config, Mode, xml};
 use shared::backplane::{Backplane, LoginWatch, MemoryBackplane};
 use shared::login::{Deadlines, OpenId, QrCode, Scene, SessionId, Ticket};
-use tower::ServiceExt;
+use shared::serve;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) const APP_ID: &str = "wx0123456789abcdef";
 pub(crate) const OURS: &str = "gh_5e1f0a9b7c2d";
@@ -64,13 +65,22 @@ pub(crate) fn compatible() -> Mode {
     Mode::Compatible(AesKeys::parse(KEY).unwrap())
 }
 
-/// One account with one callback.
+/// How long anything may take that a test waits for, far more than it does take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Connections of one platform; more than any test has.
+const SOCKETS: usize = 64;
+
+/// One account with one callback, which listens on a port of its own.
 pub(crate) struct Platform {
     pub(crate) callback: Callback,
+    pub(crate) address: SocketAddr,
     pub(crate) backplane: Backplane,
     /// The key that pushes are encrypted with; none in plain mode.
     pub(crate) key: Option<AesKey>,
     pub(crate) app_id: &'static str,
+    client: reqwest::Client,
+    /// Ends the listener.
+    _serving: DropGuard,
 }
 
 impl Platform {
@@ -81,7 +91,12 @@ impl Platform {
     pub(crate) fn on(mode: Mode, backplane: Backplane) -> Self {
         let key = mode.keys().is_some().then(|| AesKey::parse(KEY).unwrap());
         let callback = Callback::new(config(mode), backplane.clone());
-        Self { callback, backplane, key, app_id: APP_ID }
+        let listener =
+            serve::bind("public", "CALLBACK_LISTEN", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        tokio::spawn(serve::serve(listener, callback.router(), SOCKETS, stop.clone()));
+        let (client, _serving) = (client(), stop.drop_guard());
+        Self { callback, address, backplane, key, app_id: APP_ID, client, _serving }
     }
 
     /// A browser opens the page.
@@ -114,7 +129,29 @@ impl Platform {
     }
 
     pub(crate) async fn answer(&self, push: Push) -> Answer {
-        answer(&self.callback, push.request()).await
+        self.send(self.client.post(self.url(&push)).body(push.body)).await
+    }
+
+    /// What a verification gets.
+    pub(crate) async fn verified(&self, call: &Push) -> Answer {
+        self.send(self.client.get(self.url(call))).await
+    }
+
+    /// What a call with this method gets, which need not be one of the platform's.
+    pub(crate) async fn asked(&self, method: Method, call: &Push) -> Answer {
+        self.send(self.client.request(method, self.url(call))).await
+    }
+
+    fn url(&self, call: &Push) -> String {
+        format!("http://{}{}", self.address, call.uri())
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned());
+        let body = String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap();
+        Answer { status, headers, content_type: content_type.unwrap_or_default(), body }
     }
 
     /// The answer to `message`, which must be a good one.
@@ -126,6 +163,13 @@ impl Platform {
     pub(crate) async fn claimed_by(&self, login: &Login) -> Option<OpenId> {
         self.backplane.redeemable(&login.session.code()).await.unwrap().map(|(scan, _)| scan.by)
     }
+}
+
+/// A client with a limit on every request, which asks no proxy.
+fn client() -> reqwest::Client {
+    // Fails only if there is a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap()
 }
 
 /// One browser's attempt.
@@ -192,27 +236,38 @@ pub(crate) struct Push {
 }
 
 impl Push {
-    fn query(timestamp: &str) -> (String, Vec<(&'static str, String)>) {
+    /// A nonce that no other push of this process has.
+    fn nonce() -> String {
         static NONCES: AtomicU64 = AtomicU64::new(1_000_000_000);
-        let nonce = NONCES.fetch_add(1, Ordering::Relaxed).to_string();
-        let query = vec![
-            ("signature", token().sign(timestamp, &nonce)),
+        NONCES.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    fn query(timestamp: &str, nonce: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("signature", token().sign(timestamp, nonce)),
             ("timestamp", timestamp.to_owned()),
-            ("nonce", nonce.clone()),
+            ("nonce", nonce.to_owned()),
             ("openid", ALICE.to_owned()),
-        ];
-        (nonce, query)
+        ]
     }
 
     pub(crate) fn plain(timestamp: &str, message: &str) -> Self {
-        Self { query: Self::query(timestamp).1, body: message.as_bytes().to_vec() }
+        Self::plain_with(timestamp, &Self::nonce(), message)
+    }
+
+    pub(crate) fn plain_with(timestamp: &str, nonce: &str, message: &str) -> Self {
+        Self { query: Self::query(timestamp, nonce), body: message.as_bytes().to_vec() }
     }
 
     /// `beside` stands beside the encrypted part, as in compatible mode.
     pub(crate) fn encrypted(timestamp: &str, encrypted: &str, beside: &str) -> Self {
-        let (nonce, mut query) = Self::query(timestamp);
+        Self::encrypted_with(timestamp, &Self::nonce(), encrypted, beside)
+    }
+
+    pub(crate) fn encrypted_with(timestamp: &str, nonce: &str, encrypted: &str, beside: &str) -> Self {
+        let mut query = Self::query(timestamp, nonce);
         query.push(("encrypt_type", "aes".to_owned()));
-        query.push(("msg_signature", token().sign_encrypted(timestamp, &nonce, encrypted)));
+        query.push(("msg_signature", token().sign_encrypted(timestamp, nonce, encrypted)));
         let to = format!("<ToUserName><![CDATA[{OURS}]]></ToUserName>");
         let body = format!("<xml>{to}{beside}<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>");
         Self { query, body: body.into_bytes() }
@@ -242,9 +297,9 @@ impl Push {
         format!("/wechat/callback?{}", pairs.collect::<Vec<_>>().join("&"))
     }
 
-    pub(crate) fn request(self) -> Request<Body> {
-        let uri = self.uri();
-        Request::builder().method(Method::POST).uri(uri).body(Body::from(self.body)).unwrap()
+    /// The head of a request that announces its body by `framing`, a header.
+    pub(crate) fn head(&self, framing: &str) -> String {
+        format!("POST {} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n", self.uri())
     }
 }
 
@@ -253,15 +308,6 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     pub(crate) content_type: String,
     pub(crate) body: String,
-}
-
-pub(crate) async fn answer(callback: &Callback, request: Request<Body>) -> Answer {
-    let response: Response<Body> = callback.router().oneshot(request).await.unwrap();
-    let header = response.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned());
-    let (status, headers, content_type) =
-        (response.status(), response.headers().clone(), header.unwrap_or_default());
-    let body = String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap();
-    Answer { status, headers, content_type, body }
 }
 
 impl Answer {
