@@ -45,19 +45,27 @@ pub(crate) enum Unanswered {
     Failed(#[from] backplane::Error),
     #[error("the platform would not have waited longer")]
     Late,
+    #[error("too many signatures wait to be remembered")]
+    Crowded,
 }
 
 impl Outcome {
-    /// Does what the message asks for, by `deadline`.
-    pub(crate) async fn of(message: &Message, backplane: &Backplane, deadline: Instant) -> Self {
+    /// Does what the message asks for, by `deadline`. Nothing is moved for one that cannot be `believed` for now.
+    pub(crate) async fn of(
+        message: &Message,
+        believed: Result<(), Unanswered>,
+        backplane: &Backplane,
+        deadline: Instant,
+    ) -> Self {
         match &message.kind {
             Kind::Scan { scene: None, .. } => Self::NoScene,
             Kind::Scan { ticket: None, .. } => Self::WrongTicket,
-            Kind::Scan { scene: Some(scene), ticket: Some(ticket), .. } => {
-                Self::of_scan(scene, ticket, &message.from, backplane, deadline).await
-            }
-            Kind::Unfollow => match within(deadline, backplane.forget(&message.from)).await {
-                Ok(()) => Self::Forgotten,
+            Kind::Scan { scene: Some(scene), ticket: Some(ticket), .. } => match believed {
+                Ok(()) => Self::of_scan(scene, ticket, &message.from, backplane, deadline).await,
+                Err(why) => Self::Unclaimed(why),
+            },
+            Kind::Unfollow => match believed {
+                Ok(()) => Self::of_unfollow(&message.from, backplane, deadline).await,
                 Err(why) => Self::NotForgotten(why),
             },
             Kind::Follow | Kind::Message => Self::Greeted,
@@ -86,6 +94,10 @@ impl Outcome {
         within(deadline, backplane.login_count(by, scene.login(), life))
             .await
             .map_or_else(Self::Uncounted, outcome)
+    }
+
+    async fn of_unfollow(person: &OpenId, backplane: &Backplane, deadline: Instant) -> Self {
+        within(deadline, backplane.forget(person)).await.map_or_else(Self::NotForgotten, |()| Self::Forgotten)
     }
 
     /// What the phone shows; `None` for nothing.
@@ -126,7 +138,8 @@ impl Outcome {
     }
 }
 
-async fn within<T>(
+/// The backplane's answer, if it comes by `deadline`.
+pub(crate) async fn within<T>(
     deadline: Instant,
     answer: impl Future<Output = Result<T, backplane::Error>>,
 ) -> Result<T, Unanswered> {

@@ -6,6 +6,9 @@ use crate::cipher::AesKeys;
 use crate::reply::Replies;
 use crate::signature::Token;
 
+/// How far the clocks of replicas and of Redis may lie apart, and a second for what they round off.
+const CLOCKS_APART: Duration = Duration::from_secs(61);
+
 /// What a callback needs to know about the account, and what it says to people.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +25,14 @@ pub struct Config {
     pub max_skew: Duration,
     /// What the phone shows.
     pub replies: Replies,
+}
+
+impl Config {
+    /// How long a signature is remembered. It can come first `max_skew` before its timestamp by our clock, and is good
+    /// until `max_skew` after it by the clock that is furthest behind: it must not be forgotten before it is stale.
+    pub(crate) fn signature_life(&self) -> Duration {
+        2 * self.max_skew + CLOCKS_APART
+    }
 }
 
 /// How the platform wraps its pushes, as the operator says. A push has no say in it: who has seen one signature could

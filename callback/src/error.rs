@@ -15,6 +15,8 @@ pub(crate) enum Error {
     Signature,
     #[error("the timestamp is malformed or too far from the clock")]
     Stale,
+    #[error("the signature came before with another message: somebody has seen it and tries to forge")]
+    Replayed,
     #[error("the message mode is {configured} here, but the push is {push}")]
     Mode { configured: &'static str, push: &'static str },
     #[error("the encrypted part cannot be read")]
@@ -37,6 +39,7 @@ impl Error {
             Self::Query
             | Self::Signature
             | Self::Stale
+            | Self::Replayed
             | Self::Mode { .. }
             | Self::Undecipherable(_)
             | Self::Account => StatusCode::FORBIDDEN,
@@ -48,7 +51,7 @@ impl Error {
 
     /// Whether the caller knew our Token, so that it is the platform and something is set wrong.
     pub(crate) fn is_signed(&self) -> bool {
-        !matches!(self, Self::Query | Self::Signature | Self::TooLarge)
+        !matches!(self, Self::Query | Self::Signature | Self::Replayed | Self::TooLarge)
     }
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod error;
 pub mod message;
 mod push;
+mod replay;
 pub mod reply;
 mod request;
 pub mod settings;
@@ -28,14 +29,15 @@ use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use shared::admin::Report;
-use shared::backplane::Backplane;
+use shared::backplane::{Backplane, MessageHash};
 use shared::throttle::Throttle;
 use tokio::time::Instant;
 
-use crate::answer::Outcome;
+use crate::answer::{Outcome, Unanswered};
 pub use crate::config::{Config, Mode};
 use crate::error::Error;
 use crate::push::Push;
+use crate::replay::Guard;
 use crate::request::Query;
 
 /// The platform waits for 5 s (docs/wechat.md, "Delivery"), the contract promises 4.5 s; the rest is for the way.
@@ -52,6 +54,8 @@ pub struct Callback {
 struct Inner {
     config: Config,
     backplane: Backplane,
+    /// In plain mode; where the signature covers the message there is no need of one.
+    guard: Option<Arc<Guard>>,
     draining: AtomicBool,
     /// Lines about calls that anybody could have made.
     forged: Throttle,
@@ -60,18 +64,19 @@ struct Inner {
 }
 
 impl Callback {
-    /// Makes one; nothing runs in the background.
+    /// Makes one. Nothing runs in the background but, in plain mode, what tells the backplane of signatures that came
+    /// while it was away.
     #[must_use]
     pub fn new(config: Config, backplane: Backplane) -> Self {
-        if matches!(config.mode, Mode::Plain) {
+        let guard = matches!(config.mode, Mode::Plain).then(|| {
             tracing::warn!(
-                "the message mode is plain: whoever sees one push can forge another; not for production"
+                "the message mode is plain: whoever sits between the platform and here can forge pushes; not for \
+                 production"
             );
-        }
-        let (forged, signed) = Default::default();
-        Self {
-            inner: Arc::new(Inner { config, backplane, draining: AtomicBool::new(false), forged, signed }),
-        }
+            Guard::new(backplane.clone(), config.signature_life())
+        });
+        let (draining, forged, signed) = Default::default();
+        Self { inner: Arc::new(Inner { config, backplane, guard, draining, forged, signed }) }
     }
 
     /// `GET` and `POST /wechat/callback`, for merging with others.
@@ -96,25 +101,30 @@ impl Callback {
         }
     }
 
-    /// The echostr of an authentic verification.
-    fn verify(&self, uri: &Uri) -> Result<String, Error> {
+    /// The echostr of an authentic verification. It moves nothing, so it is told without the backplane too.
+    async fn verify(&self, uri: &Uri, started: Instant) -> Result<String, Error> {
         let config = &self.inner.config;
         let query = Query::read(uri)?;
         query.authenticate(&config.token, config.max_skew)?;
+        let message = uri.query().unwrap_or_default();
+        let _ = self.believe(&query, message.as_bytes(), started + ANSWER_TIMEOUT).await?;
         query.echostr.filter(|echostr| echostr.len() <= ECHOSTR_MAX).ok_or(Error::Echostr)
     }
 
     /// The answer to an authentic push. The order of the checks is from cheap to dear: nothing of a stranger's body is
-    /// read, and nothing is decrypted that the platform has not signed.
+    /// read, and nothing is decrypted that the platform has not signed. In plain mode a signature counts as seen with
+    /// whatever body came with it, were it one that is refused.
     async fn receive(&self, request: Request, started: Instant) -> Result<Response, Error> {
         let Inner { config, backplane, .. } = &*self.inner;
+        let deadline = started + ANSWER_TIMEOUT;
         request::check_size(request.body())?;
         let query = Query::read(request.uri())?;
         query.authenticate(&config.token, config.max_skew)?;
         Push::check_mode(config, &query)?;
         let body = request::read(request.into_body()).await?;
+        let believed = self.believe(&query, &body, deadline).await?;
         let push = Push::open(config, &query, &body)?;
-        let outcome = Outcome::of(&push.message, backplane, started + ANSWER_TIMEOUT).await;
+        let outcome = Outcome::of(&push.message, believed, backplane, deadline).await;
         self.log(&push, &outcome, started);
         Ok(match outcome.text(&config.replies) {
             Some(text) => {
@@ -122,6 +132,23 @@ impl Callback {
             }
             None => "success".into_response(),
         })
+    }
+
+    /// Whether the signature of an authentic call is this message's. `Ok` of an error: it cannot be known now, and then
+    /// nothing may be moved.
+    async fn believe(
+        &self,
+        query: &Query,
+        message: &[u8],
+        deadline: Instant,
+    ) -> Result<Result<(), Unanswered>, Error> {
+        let Some(guard) = &self.inner.guard else { return Ok(Ok(())) };
+        let stamp = query.stamp(&self.inner.config.token);
+        match guard.admits(stamp, MessageHash::of(message), deadline).await {
+            Ok(true) => Ok(Ok(())),
+            Ok(false) => Err(Error::Replayed),
+            Err(why) => Ok(Err(why)),
+        }
     }
 
     fn log(&self, push: &Push<'_>, outcome: &Outcome, started: Instant) {
@@ -166,7 +193,7 @@ impl Callback {
 
 /// The platform asks whether this address is the account's server (docs/wechat.md, "Delivery").
 async fn verify(State(callback): State<Callback>, uri: Uri) -> Response {
-    match callback.verify(&uri) {
+    match callback.verify(&uri, Instant::now()).await {
         Ok(echostr) => {
             tracing::info!("answered a verification of the address");
             // The signature doesn't cover the echostr: it must stay text, whatever a browser would make of it.

@@ -3,7 +3,7 @@
 use shared::random;
 
 use crate::cipher::AesKey;
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::error::Error;
 use crate::message::{Fields, Message};
 use crate::reply;
@@ -17,23 +17,20 @@ pub(crate) struct Push<'c> {
 }
 
 impl<'c> Push<'c> {
-    /// Refuses what the query alone shows to be in another mode, before any of the body is read.
+    /// Refuses a plain push where they are encrypted, as far as the query alone shows it: before any of the body is read.
     pub(crate) fn check_mode(config: &Config, query: &Query) -> Result<(), Error> {
-        match config.mode {
-            Mode::Plain if query.is_encrypted() => Err(refusal(config, "encrypted (safe or compatible)")),
-            Mode::Safe(_) | Mode::Compatible(_) if query.msg_signature().is_none() => {
-                Err(refusal(config, "plain"))
-            }
-            Mode::Safe(_) | Mode::Compatible(_) | Mode::Plain => Ok(()),
+        match config.mode.keys() {
+            Some(_) if query.msg_signature().is_none() => Err(refusal(config, "plain")),
+            _ => Ok(()),
         }
     }
 
     /// Opens a push whose query is authentic and passed [`Self::check_mode`].
     pub(crate) fn open(config: &'c Config, query: &Query, body: &[u8]) -> Result<Self, Error> {
-        let fields = Fields::read(body)?;
         let Some(keys) = config.mode.keys() else {
-            return Self::open_plain(config, &fields);
+            return Self::open_plain(config, query, body);
         };
+        let fields = Fields::read(body)?;
         // Both modes that encrypt take what the other one's pushes look like: whatever stands beside the encrypted part
         // is not read, so it can do no harm, and an operator can change the console's mode without losing a login.
         let (Some(encrypted), Some(signature)) = (fields.encrypted(), query.msg_signature()) else {
@@ -48,11 +45,15 @@ impl<'c> Push<'c> {
         if config.is_ours(&message.to) { Ok(Self { message, key: Some(key) }) } else { Err(Error::Account) }
     }
 
-    fn open_plain(config: &Config, fields: &Fields) -> Result<Self, Error> {
+    fn open_plain(config: &Config, query: &Query, body: &[u8]) -> Result<Self, Error> {
+        if query.is_encrypted() {
+            return Err(refusal(config, "encrypted (safe or compatible)"));
+        }
+        let fields = Fields::read(body)?;
         if fields.encrypted().is_some() {
             return Err(refusal(config, if fields.is_plain() { "compatible" } else { "safe" }));
         }
-        let message = Message::read(fields)?;
+        let message = Message::read(&fields)?;
         if config.is_ours(&message.to) { Ok(Self { message, key: None }) } else { Err(Error::Account) }
     }
 

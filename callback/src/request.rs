@@ -6,6 +6,7 @@ use axum::body::{Body, HttpBody};
 use axum::extract;
 use axum::http::Uri;
 use futures_util::StreamExt;
+use shared::backplane::Stamp;
 use tokio::time;
 
 use crate::error::Error;
@@ -68,7 +69,12 @@ impl Query {
             return Err(Error::Signature);
         }
         let timestamp = self.seconds().ok_or(Error::Stale)?;
-        if now().abs_diff(timestamp) > max_skew.as_secs() { Err(Error::Stale) } else { Ok(()) }
+        if is_fresh(timestamp, now(), max_skew) { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    /// What it is known by: the signature in the spelling that the platform has, for it may be written in upper case too.
+    pub(crate) fn stamp(&self, token: &Token) -> Stamp {
+        Stamp::of(&token.sign(&self.timestamp, &self.nonce))
     }
 
     /// The timestamp in the one spelling that the platform has: the signed text has no separators, so digits that
@@ -99,6 +105,11 @@ impl Query {
     }
 }
 
+/// Whether a timestamp lies within the window, whose ends belong to it. All in whole seconds.
+fn is_fresh(timestamp: u64, now: u64, max_skew: Duration) -> bool {
+    now.abs_diff(timestamp) <= max_skew.as_secs()
+}
+
 /// Refuses a body that says beforehand that it is too large.
 pub(crate) fn check_size(body: &Body) -> Result<(), Error> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -125,4 +136,19 @@ pub(crate) async fn read(body: Body) -> Result<Vec<u8>, Error> {
 /// Seconds since 1970 by our clock.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c3_the_ends_of_the_window_belong_to_it() {
+        let (at, skew) = (1_763_800_030, Duration::from_secs(600));
+        for (timestamp, fresh) in
+            [(at - 600, true), (at - 601, false), (at, true), (at + 600, true), (at + 601, false)]
+        {
+            assert_eq!(is_fresh(timestamp, at, skew), fresh, "{timestamp}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod logs;
 mod outages;
 mod platform;
 mod properties;
+mod replay;
 mod replies;
 mod settings;
 mod vectors;

@@ -99,6 +99,11 @@ impl Platform {
         Self { callback, address, backplane, key, app_id: APP_ID, client, _serving }
     }
 
+    /// Another callback of the same account, on the same backplane.
+    pub(crate) fn another(&self, mode: Mode) -> Self {
+        Self::on(mode, self.backplane.clone())
+    }
+
     /// A browser opens the page.
     pub(crate) async fn login(&self) -> Login {
         self.login_for(Duration::from_secs(60)).await

@@ -14,6 +14,7 @@ mod model;
 mod modes;
 mod outages;
 mod page;
+mod plain_mode;
 mod platform;
 mod redeem;
 mod redis_names;
