@@ -1,6 +1,7 @@
 //! Redis, real and broken on command.
 
 mod cluster;
+mod sentinel;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 
 pub use self::cluster::RedisCluster;
+pub use self::sentinel::RedisSentinel;
 use crate::child::Child;
 use crate::patience::{until, within};
 use crate::relay::{Relay, Target};

@@ -6,6 +6,7 @@ mod bounds;
 mod budgets;
 mod chromium;
 mod conformance;
+mod failover;
 mod leaving;
 mod limits;
 mod login;
