@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
+use shared::backplane::BackplaneSettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret};
 use shared::shutdown::DrainSettings;
 use shared::telemetry::LogSettings;
@@ -50,6 +51,9 @@ pub struct Settings {
     /// What is the callback's own.
     #[command(flatten)]
     pub callback: CallbackSettings,
+    /// How moves are made.
+    #[command(flatten)]
+    pub backplane: BackplaneSettings,
     /// How it leaves.
     #[command(flatten)]
     pub drain: DrainSettings,

@@ -19,7 +19,8 @@ async fn main() -> ExitCode {
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let redis = RedisBackplane::connect(&redis, Role::Watches).unwrap_or_else(|error| error.invalid().exit());
+    let redis = RedisBackplane::connect(&redis, Role::Watches, &settings.backplane)
+        .unwrap_or_else(|error| error.invalid().exit());
     match run(settings, config, Backplane::Redis(redis), drain).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

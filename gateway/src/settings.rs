@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use shared::backplane::Rates;
+use shared::backplane::{BackplaneSettings, Rates};
 use shared::client::ProxySettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret, lifetime};
 use shared::shutdown::DrainSettings;
@@ -138,6 +138,9 @@ pub struct Settings {
     /// What stands before it.
     #[command(flatten)]
     pub proxies: ProxySettings,
+    /// How moves are made.
+    #[command(flatten)]
+    pub backplane: BackplaneSettings,
     /// How it leaves.
     #[command(flatten)]
     pub drain: DrainSettings,

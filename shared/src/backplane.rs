@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub use self::budget::{Budget, Exhausted, LocalBudgets, NotRates, Rate, Rates};
 pub use self::hub::{Change, LoginWatch};
 pub use self::memory::MemoryBackplane;
-pub use self::redis::{MalformedUrl, RedisBackplane, Role};
+pub use self::redis::{BackplaneSettings, MalformedUrl, RedisBackplane, Role};
 pub use self::stamp::{MessageHash, Stamp};
 use crate::login::{
     Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
@@ -36,6 +36,9 @@ pub enum Error {
     /// The store did not answer, or said that it cannot.
     #[error("the backplane cannot be reached")]
     Unavailable(#[source] fred::error::Error),
+    /// The store made the move, but this many replicas have it only (`REPLICATION_WAIT`): a failover could take it back.
+    #[error("only {0} replicas have it")]
+    TooFewReplicas(u64),
     /// The store answered something that our scripts never say: another program writes our keys.
     #[error("the backplane answered nonsense about {0}")]
     Nonsense(&'static str),

@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let backplane = backplane(&checked).unwrap_or_else(|invalid| invalid.exit());
+    let backplane = backplane(&settings, &checked).unwrap_or_else(|invalid| invalid.exit());
     match run(settings, checked, backplane).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -40,12 +40,12 @@ async fn main() -> ExitCode {
     }
 }
 
-fn backplane(checked: &Checked) -> Result<Backplane, Invalid> {
+fn backplane(settings: &Settings, checked: &Checked) -> Result<Backplane, Invalid> {
     match &checked.redis {
         None => Ok(Backplane::Memory(MemoryBackplane::default())),
-        Some(url) => {
-            RedisBackplane::connect(url, Role::Watches).map(Backplane::Redis).map_err(|error| error.invalid())
-        }
+        Some(url) => RedisBackplane::connect(url, Role::Watches, &settings.backplane)
+            .map(Backplane::Redis)
+            .map_err(|error| error.invalid()),
     }
 }
 

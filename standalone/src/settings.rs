@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use callback::settings::{CallbackSettings, MessageMode, Secrets};
 use clap::{Parser, ValueEnum};
 use gateway::settings::{GatewaySettings, api_base};
+use shared::backplane::BackplaneSettings;
 use shared::client::ProxySettings;
 use shared::settings::{AccountSettings, Invalid, Secret, secret};
 use shared::shutdown::{Drain, DrainSettings};
@@ -70,6 +71,9 @@ pub(crate) struct Settings {
     /// What stands before it.
     #[command(flatten)]
     pub(crate) proxies: ProxySettings,
+    /// How moves are made.
+    #[command(flatten)]
+    pub(crate) backplane: BackplaneSettings,
     /// How it leaves.
     #[command(flatten)]
     pub(crate) drain: DrainSettings,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shared::backplane::{
-    Backplane, Budget, Change, Error, Exhausted, LoginWatch, MemoryBackplane, MessageHash, RedisBackplane,
-    Resumed, Role, Stamp,
+    Backplane, BackplaneSettings, Budget, Change, Error, Exhausted, LoginWatch, MemoryBackplane, MessageHash,
+    RedisBackplane, Resumed, Role, Stamp,
 };
 use shared::login::{
     Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
@@ -84,7 +84,19 @@ impl Replica {
     /// Connects to a Redis that may not be there.
     #[must_use]
     pub fn begin_to_connect(url: &Secret, role: Role) -> Self {
-        let backplane = Backplane::Redis(RedisBackplane::connect(url, role).unwrap());
+        Self::begin_to_connect_waiting(url, role, 0)
+    }
+
+    /// As [`Self::connect`], with moves that so many replicas of Redis must have before they are answered.
+    pub async fn connect_waiting(url: &Secret, role: Role, replication_wait: u8) -> Self {
+        let replica = Self::begin_to_connect_waiting(url, role, replication_wait);
+        replica.becomes_reachable().await;
+        replica
+    }
+
+    fn begin_to_connect_waiting(url: &Secret, role: Role, replication_wait: u8) -> Self {
+        let settings = BackplaneSettings { replication_wait };
+        let backplane = Backplane::Redis(RedisBackplane::connect(url, role, &settings).unwrap());
         Self { backplane }
     }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use callback::Mode;
 use futures_util::future::join_all;
 use shared::admin::Report;
-use shared::backplane::{Backplane, RedisBackplane, Role};
+use shared::backplane::{Backplane, BackplaneSettings, RedisBackplane, Role};
 use shared::login::{Scene, SessionId};
 use shared::settings::Secret;
 use tokio::net::TcpListener;
@@ -27,7 +27,8 @@ async fn answers_in_time(url: &str) {
 }
 
 async fn answers_in_time_in(mode: Mode, url: &str) {
-    let redis = RedisBackplane::connect(&Secret::new(url), Role::Moves).unwrap();
+    let redis =
+        RedisBackplane::connect(&Secret::new(url), Role::Moves, &BackplaneSettings::default()).unwrap();
     let platform = Platform::on(mode, Backplane::Redis(redis));
     let scene = Scene::random(&SessionId::random()).expose();
     let cases = [

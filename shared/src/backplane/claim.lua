@@ -1,12 +1,13 @@
 -- A person scanned a QR code: the first one takes the scene, and its owner is told. Idempotent by scene and person.
 -- KEYS: login, scene
--- ARGV: id, nonce, ticket (its hash), openid
+-- ARGV: id, nonce, ticket (its hash), openid, 'write' where a repeat must write something
 -- Returns {'claimed' | 'repeated' | 'taken' | 'over' | 'wrong_ticket', life_ms}.
 local record = redis.call('HMGET', KEYS[1],
   'state', 'nonce', 'ticket', 'openid', 'life', 'inbox', 'connection')
 local life = record[5] or 0
 if not record[1] or record[2] ~= ARGV[2] then return {'over', 0} end
 if record[1] ~= 'waiting' then
+  if ARGV[5] then redis.call('HSET', KEYS[1], 'state', record[1]) end
   return {record[4] == ARGV[4] and 'repeated' or 'taken', life}
 end
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'over', 0} end

@@ -1,6 +1,6 @@
 -- The application spends a code. One request gets the scan, and gets it again if it asks again.
 -- KEYS: login, scene
--- ARGV: code_hash, request
+-- ARGV: code_hash, request, 'write' where a repeat must write something
 -- Returns nothing, or {nonce, openid, scanned_at}.
 local record = redis.call('HMGET', KEYS[1],
   'state', 'code_hash', 'nonce', 'openid', 'scanned_at', 'redeemed_by', 'life')
@@ -12,5 +12,7 @@ if record[1] == 'scanned' then
   redis.call('PEXPIRE', KEYS[2], record[7])
 elseif record[1] ~= 'redeemed' or record[6] ~= ARGV[2] then
   return false
+elseif ARGV[3] then
+  redis.call('HSET', KEYS[1], 'state', record[1])
 end
 return {record[3], record[4], record[5]}

@@ -3,22 +3,30 @@
 //! What the client library does and does not do by itself is in docs/redis.md.
 
 mod connection;
+mod durable;
 mod inbox;
+mod keys;
+mod scripts;
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use fred::clients::Client;
-use fred::error::{Error as FredError, ErrorKind};
-use fred::interfaces::{HashesInterface, KeysInterface, LuaInterface};
+use fred::error::Error as FredError;
+use fred::interfaces::{HashesInterface, KeysInterface};
 use fred::types::scripts::Script;
 use fred::types::{FromValue, Value};
-use tokio::time::{self, Instant};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use self::connection::Connection;
+use self::connection::{ATTEMPTS, Connection};
+use self::durable::Durable;
 use self::inbox::Inbox;
+use self::keys::{Keys, login_keys};
+use self::scripts::{Scripts, evaluate};
 use super::budget::{Budget, Exhausted, LocalBudgets};
 use super::hub::{Hub, Keepsake, Standing};
 use super::{Error, LoginWatch, MessageHash, Resumed, Stamp};
@@ -28,9 +36,8 @@ use crate::login::{
 };
 use crate::settings::{Invalid, Secret};
 
-/// One move. Two of them fit into the 4.5 s within which the phone must have its answer.
-const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
-
+/// Makes a repeated move write what is there already: WAIT waits for the last thing that its connection has written.
+const WRITE_ANYWAY: &str = "write";
 /// Events of the commands' client, which nobody reads.
 const COMMAND_EVENTS: usize = 32;
 
@@ -47,6 +54,16 @@ impl MalformedUrl {
     }
 }
 
+/// How the moves are made.
+#[derive(Clone, Debug, Default, Args)]
+#[group(skip)]
+pub struct BackplaneSettings {
+    /// The number of replicas of Redis that must have a claim, a count or a redeem before it is answered; 0 for none. See
+    /// docs/redis.md
+    #[arg(long, env = "REPLICATION_WAIT", value_name = "NUMBER", default_value = "0")]
+    pub replication_wait: u8,
+}
+
 /// What a process does with its backplane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -60,6 +77,8 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct RedisBackplane {
     commands: Connection,
+    /// For moves that must survive a failover; `None` where none is waited for.
+    durable: Option<Durable>,
     inbox: Option<Inbox>,
     hub: Arc<Hub>,
     scripts: Arc<Scripts>,
@@ -67,76 +86,6 @@ pub struct RedisBackplane {
     alone: Arc<LocalBudgets>,
     /// Ends the background tasks with the last clone.
     _tasks: Arc<DropGuard>,
-}
-
-#[derive(Debug)]
-struct Scripts {
-    open: Script,
-    refresh: Script,
-    resume: Script,
-    claim: Script,
-    redeem: Script,
-    login_count: Script,
-    take: Script,
-    restore: Script,
-    bind: Script,
-}
-
-impl Default for Scripts {
-    fn default() -> Self {
-        Self {
-            open: Script::from_lua(include_str!("open.lua")),
-            refresh: Script::from_lua(include_str!("refresh.lua")),
-            resume: Script::from_lua(include_str!("resume.lua")),
-            claim: Script::from_lua(include_str!("claim.lua")),
-            redeem: Script::from_lua(include_str!("redeem.lua")),
-            login_count: Script::from_lua(include_str!("login_count.lua")),
-            take: Script::from_lua(include_str!("take.lua")),
-            restore: Script::from_lua(include_str!("restore.lua")),
-            bind: Script::from_lua(include_str!("bind.lua")),
-        }
-    }
-}
-
-/// The names of everything in Redis. The braces are the hash tag: what one script touches lies in one slot.
-struct Keys;
-
-impl Keys {
-    /// The record, a hash.
-    fn login(id: RecordId) -> String {
-        format!("scanlogin:{{{id}}}:login")
-    }
-
-    /// The mapping: the random part of the record's live scene. A scene names its record, so this key is found from
-    /// it; that it lives `SCENE_TTL` is what makes a scene expire.
-    fn scene(id: RecordId) -> String {
-        format!("scanlogin:{{{id}}}:scene")
-    }
-
-    /// How many logins a person has made.
-    fn logins(person: &str) -> String {
-        format!("scanlogin:{{{person}}}:logins")
-    }
-
-    /// The number that one login was counted as.
-    fn counted(person: &str, login: RecordId) -> String {
-        format!("scanlogin:{{{person}}}:counted:{login}")
-    }
-
-    /// What is left of somebody's budget. All of them lie in one slot, so that one script can take from several.
-    fn budget(budget: &Budget) -> String {
-        format!("scanlogin:{{budget}}:{}", budget.name())
-    }
-
-    /// The message that a signature is bound to.
-    fn message(stamp: Stamp) -> String {
-        format!("scanlogin:{{{stamp}}}:message")
-    }
-
-    /// The channel of one process. New at every start, so that a dead process never looks alive.
-    fn inbox(process: Uuid) -> String {
-        format!("scanlogin:inbox:{process}")
-    }
 }
 
 /// See [`super::Backplane`] for what each method promises.
@@ -147,9 +96,11 @@ impl RedisBackplane {
     ///
     /// The URL is malformed. A server that cannot be reached is no error here: see
     /// [`Backplane::is_reachable`](crate::backplane::Backplane::is_reachable).
-    pub fn connect(url: &Secret, role: Role) -> Result<Self, MalformedUrl> {
+    pub fn connect(url: &Secret, role: Role, settings: &BackplaneSettings) -> Result<Self, MalformedUrl> {
         let tasks = CancellationToken::new();
-        let commands = Connection::open(url, COMMAND_EVENTS, &tasks)?;
+        let commands = Connection::open(url, COMMAND_EVENTS, ATTEMPTS, &tasks)?;
+        let replicas = NonZeroU8::new(settings.replication_wait);
+        let durable = replicas.map(|replicas| Durable::open(url, replicas, &tasks)).transpose()?;
         let (hub, scripts, alone) = (Arc::<Hub>::default(), Arc::<Scripts>::default(), Arc::default());
         let inbox = match role {
             Role::Moves => None,
@@ -157,11 +108,13 @@ impl RedisBackplane {
                 Some(Inbox::open(url, commands.client().clone(), hub.clone(), scripts.clone(), &tasks)?)
             }
         };
-        Ok(Self { commands, inbox, hub, scripts, alone, _tasks: Arc::new(tasks.drop_guard()) })
+        Ok(Self { commands, durable, inbox, hub, scripts, alone, _tasks: Arc::new(tasks.drop_guard()) })
     }
 
     pub(super) fn is_reachable(&self) -> bool {
-        self.commands.is_reachable() && self.inbox.as_ref().is_none_or(Inbox::is_reachable)
+        self.commands.is_reachable()
+            && self.durable.as_ref().is_none_or(Durable::is_reachable)
+            && self.inbox.as_ref().is_none_or(Inbox::is_reachable)
     }
 
     fn client(&self) -> &Client {
@@ -270,7 +223,7 @@ impl RedisBackplane {
         let id = scene.login();
         let arguments = vec![id.to_string(), scene.nonce(), ticket.hash(), by.expose().to_owned()];
         let (outcome, life_ms): (String, u64) =
-            self.run(&self.scripts.claim, login_keys(id), arguments).await?;
+            self.run_durably(&self.scripts.claim, login_keys(id), arguments).await?;
         let life = Duration::from_millis(life_ms);
         match outcome.as_str() {
             "claimed" => Ok(Claim::Claimed { life }),
@@ -290,7 +243,7 @@ impl RedisBackplane {
     ) -> Result<u64, Error> {
         let person = by.hash();
         let keys = vec![Keys::logins(&person), Keys::counted(&person, login)];
-        self.run(&self.scripts.login_count, keys, vec![number(life)]).await
+        self.run_durably(&self.scripts.login_count, keys, vec![number(life)]).await
     }
 
     pub(super) async fn forget(&self, person: &OpenId) -> Result<(), Error> {
@@ -319,7 +272,7 @@ impl RedisBackplane {
     pub(super) async fn redeem(&self, code: &Code, request: Uuid) -> Result<Option<Scan>, Error> {
         let arguments = vec![code.hash().text(), request.to_string()];
         let answer: Option<(String, String, u64)> =
-            self.run(&self.scripts.redeem, login_keys(code.login()), arguments).await?;
+            self.run_durably(&self.scripts.redeem, login_keys(code.login()), arguments).await?;
         answer.map(|(nonce, openid, at)| scan(code.login(), &nonce, &openid, at)).transpose()
     }
 
@@ -369,6 +322,19 @@ impl RedisBackplane {
         }
     }
 
+    /// [`Self::run`] for what is told to people: it is answered when the replicas that were asked for have it.
+    async fn run_durably<R: FromValue>(
+        &self,
+        script: &Script,
+        keys: Vec<String>,
+        arguments: Vec<impl Into<Value>>,
+    ) -> Result<R, Error> {
+        let Some(durable) = &self.durable else { return self.run(script, keys, arguments).await };
+        let mut arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
+        arguments.push(WRITE_ANYWAY.into());
+        durable.evaluate(script, keys, arguments).await
+    }
+
     async fn run<R: FromValue>(
         &self,
         script: &Script,
@@ -378,37 +344,6 @@ impl RedisBackplane {
         let arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
         evaluate(self.client(), script, keys, arguments).await
     }
-}
-
-/// Makes one move.
-async fn evaluate<R: FromValue>(
-    client: &Client,
-    script: &Script,
-    keys: Vec<String>,
-    arguments: Vec<Value>,
-) -> Result<R, Error> {
-    let evaluated = async {
-        match script.evalsha(client, keys.clone(), arguments.clone()).await {
-            // The server does not know the script yet, or not any more. To send it along costs a crowd one more
-            // command each; to load it first, and on every node of a Cluster, would cost two.
-            Err(error) if error.details().starts_with("NOSCRIPT") => {
-                client.eval(script.lua().cloned().unwrap_or_default(), keys, arguments).await
-            }
-            answer => answer,
-        }
-    };
-    let answer: Value = time::timeout(MOVE_TIMEOUT, evaluated)
-        .await
-        .unwrap_or_else(|_| Err(FredError::new(ErrorKind::Timeout, "no answer in time")))
-        .map_err(Error::Unavailable)?;
-    answer.convert().map_err(|error| match error.kind() {
-        ErrorKind::Parse | ErrorKind::NotFound => Error::Nonsense("a move"),
-        _ => Error::Unavailable(error),
-    })
-}
-
-fn login_keys(id: RecordId) -> Vec<String> {
-    vec![Keys::login(id), Keys::scene(id)]
 }
 
 fn number(duration: Duration) -> Value {

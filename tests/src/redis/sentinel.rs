@@ -98,11 +98,28 @@ impl RedisSentinel {
         self.is_primary(1 - old).await;
     }
 
-    /// Keeps what the primary writes from the replica, as a slow link does: what is answered from now on is lost at the
+    /// Waits until the replica has all that the primary has written.
+    async fn replica_has_all(&self) {
+        let offset = async |server: usize, name: &str| {
+            let told = self.try_ask(u16::try_from(server).unwrap(), &["info", "replication"]).await;
+            told.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
+        };
+        let primary = self.primary().await;
+        until("the replica to be as far as the primary", async || {
+            let written = offset(primary, "master_repl_offset:").await;
+            written.is_some() && written == offset(1 - primary, "slave_repl_offset:").await
+        })
+        .await;
+    }
+
+    /// Keeps what the primary writes from the replica, as a broken link does: what is answered from now on is lost at the
     /// next failover.
     pub async fn stop_replicating(&mut self) {
+        self.replica_has_all().await;
         let replica = 1 - self.primary().await;
         self.servers[replica].signal(Signal::SIGSTOP);
+        // A stopped process still reads, when it goes on, what its connection has received.
+        assert_eq!(self.ask(&["client", "kill", "type", "replica"]).await, "1");
     }
 
     /// Kills the primary, lets the replica go on without what it missed, and waits until it is the primary.

@@ -73,3 +73,68 @@ async fn a_waiting_login_that_the_failover_lost_is_written_again() {
         a_login_outlives(&sentinel, &gateway, page).await;
     }
 }
+
+/// What a person who scans until the phone says that the login succeeded is told, and whether it was.
+async fn scan_and_fail_over_to_the_past(replication_wait: u8) -> (bool, RedisSentinel, Replica, Page) {
+    let mut sentinel = RedisSentinel::start().await;
+    let gateway = Replica::connect(&sentinel.url(), Role::Watches).await;
+    let callback = Replica::connect_waiting(&sentinel.url(), Role::Moves, replication_wait).await;
+    let page = gateway.opens().await;
+    sentinel.stop_replicating().await;
+    let scanned = callback.backplane().claim(&page.code.scene, &page.code.ticket, &somebody()).await;
+    sentinel.fail_over_to_the_past().await;
+    (scanned.is_ok(), sentinel, gateway, page)
+}
+
+#[tokio::test]
+async fn a_claim_that_a_failover_would_lose_is_not_answered_where_replicas_are_waited_for() {
+    let (answered, sentinel, gateway, mut page) = scan_and_fail_over_to_the_past(1).await;
+    assert!(!answered, "the replica does not have it");
+    // The page may have been told by a notice of the primary that died; then it has a code that redeems nothing yet.
+    let callback = Replica::connect(&sentinel.url(), Role::Moves).await;
+    claims_after_all(&callback, &page).await;
+    assert_eq!(is_told(&mut page).await, Change::Scanned);
+    assert!(gateway.redeems(&page.session.code()).await.is_some());
+}
+
+#[tokio::test]
+async fn without_waiting_a_failover_can_lose_an_answered_claim() {
+    let (answered, _sentinel, gateway, page) = scan_and_fail_over_to_the_past(0).await;
+    assert!(answered);
+    assert!(
+        gateway.backplane().redeem(&page.session.code(), uuid::Uuid::new_v4()).await.ok().flatten().is_none()
+    );
+}
+
+#[tokio::test]
+async fn moves_that_replicas_have_are_answered_and_repeated_ones_too() {
+    let sentinel = RedisSentinel::start().await;
+    let gateway = Replica::connect_waiting(&sentinel.url(), Role::Watches, 1).await;
+    let (mut page, person) = (gateway.opens().await, somebody());
+    assert_eq!(gateway.claims(&page.code, &person).await, Claim::Claimed { life: SESSION_TTL });
+    assert_eq!(is_told(&mut page).await, Change::Scanned);
+    assert_eq!(gateway.claims(&page.code, &person).await, Claim::Repeated { life: SESSION_TTL });
+    assert_eq!(gateway.claims(&page.code, &somebody()).await, Claim::Taken);
+    for _ in 0..2 {
+        assert_eq!(gateway.counts(&person, page.watch.login()).await, 1);
+    }
+    let request = uuid::Uuid::new_v4();
+    for _ in 0..2 {
+        assert!(gateway.redeems_as(&page.session.code(), request).await.is_some());
+    }
+    assert!(gateway.redeems(&page.session.code()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_repeat_is_not_answered_before_the_replicas_have_the_first() {
+    let mut sentinel = RedisSentinel::start().await;
+    let gateway = Replica::connect_waiting(&sentinel.url(), Role::Watches, 1).await;
+    let another = Replica::connect_waiting(&sentinel.url(), Role::Moves, 1).await;
+    let (page, person) = (gateway.opens().await, somebody());
+    sentinel.stop_replicating().await;
+    // The second has written nothing yet on its connection: what it repeats must count.
+    for replica in [&gateway, &another, &gateway] {
+        let scanned = replica.backplane().claim(&page.code.scene, &page.code.ticket, &person).await;
+        assert!(matches!(scanned, Err(Error::TooFewReplicas(0))), "{scanned:?}");
+    }
+}

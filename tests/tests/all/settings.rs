@@ -30,6 +30,7 @@ const GATEWAY: (&str, &[&str], &[(&str, &str)]) = (
         ("DRAIN_DELAY", "5"),
         ("DRAIN_TIME", "long"),
         ("GRACE_TIME", "10s"),
+        ("REPLICATION_WAIT", "all"),
         ("RUST_LOG", "=,="),
         ("LOG_FORMAT", "xml"),
         ("WECHAT_APP_SECRET_FILE", "/nowhere"),

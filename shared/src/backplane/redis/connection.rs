@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Commands that wait while Redis is away; beyond it they fail at once.
 const QUEUED_COMMANDS: usize = 10_000;
 /// Tries of a command whose connection broke under it. Every move is idempotent.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 /// Between two looks at a client, and how long the server has to answer one (docs/redis.md, "Watchdog").
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,9 +46,14 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Begins to connect. The library's queues of events, of which it has several, hold `events` each, and take their
-    /// memory at once. The watchdog ends with `tasks`.
-    pub(super) fn open(url: &Secret, events: usize, tasks: &CancellationToken) -> Result<Self, MalformedUrl> {
-        let client = client(url, events)?;
+    /// memory at once. A command whose connection breaks under it is tried `attempts` times. The watchdog ends with `tasks`.
+    pub(super) fn open(
+        url: &Secret,
+        events: usize,
+        attempts: u32,
+        tasks: &CancellationToken,
+    ) -> Result<Self, MalformedUrl> {
+        let client = client(url, events, attempts)?;
         client.connect();
         let connection = Self { client, reachable: Arc::default() };
         let (watched, tasks) = (connection.clone(), tasks.clone());
@@ -152,7 +157,7 @@ pub(super) async fn keep_up(
 const SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
 const KINDS: [&str; 4] = ["", "-cluster", "-sentinel", "+unix"];
 
-fn client(url: &Secret, events: usize) -> Result<Client, MalformedUrl> {
+fn client(url: &Secret, events: usize, attempts: u32) -> Result<Client, MalformedUrl> {
     let scheme = url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
     if !SCHEMES.iter().any(|name| scheme.strip_prefix(name).is_some_and(|kind| KINDS.contains(&kind))) {
         return Err(MalformedUrl("its scheme is none of Redis".to_owned()));
@@ -168,7 +173,7 @@ fn client(url: &Secret, events: usize) -> Result<Client, MalformedUrl> {
         .with_connection_config(|connection| {
             connection.connection_timeout = CONNECT_TIMEOUT;
             connection.internal_command_timeout = CONNECT_TIMEOUT;
-            connection.max_command_attempts = ATTEMPTS;
+            connection.max_command_attempts = attempts;
             connection.max_command_buffer_len = QUEUED_COMMANDS;
             connection.tcp.nodelay = Some(true);
             connection.unresponsive =

@@ -13,8 +13,10 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::connection::{Connection, keep_up};
-use super::{Keys, MalformedUrl, Scripts, evaluate, login_keys, number};
+use super::connection::{ATTEMPTS, Connection, keep_up};
+use super::keys::{Keys, login_keys};
+use super::scripts::{Scripts, evaluate};
+use super::{MalformedUrl, number};
 use crate::backplane::Error;
 use crate::backplane::hub::{Hub, Keepsake, News, Standing};
 use crate::login::{ConnectionId, RecordId};
@@ -50,7 +52,7 @@ impl Inbox {
         scripts: Arc<Scripts>,
         tasks: &CancellationToken,
     ) -> Result<Self, MalformedUrl> {
-        let connection = Connection::open(url, QUEUED_NOTICES, tasks)?;
+        let connection = Connection::open(url, QUEUED_NOTICES, ATTEMPTS, tasks)?;
         let inbox = Self { name: Keys::inbox(Uuid::new_v4()).into(), connection, subscribed: Arc::default() };
         let reader = Reader { inbox: inbox.clone(), commands, hub, scripts };
         let tasks = tasks.clone();

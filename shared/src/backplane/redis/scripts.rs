@@ -1,0 +1,80 @@
+//! The moves: a script each, known to the server by its hash.
+
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::error::{Error as FredError, ErrorKind};
+use fred::interfaces::LuaInterface;
+use fred::types::scripts::Script;
+use fred::types::{FromValue, Value};
+use tokio::time;
+
+use crate::backplane::Error;
+
+/// One move. Two of them fit into the 4.5 s within which the phone must have its answer.
+pub(super) const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) open: Script,
+    pub(super) refresh: Script,
+    pub(super) resume: Script,
+    pub(super) claim: Script,
+    pub(super) redeem: Script,
+    pub(super) login_count: Script,
+    pub(super) take: Script,
+    pub(super) restore: Script,
+    pub(super) bind: Script,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            open: Script::from_lua(include_str!("../open.lua")),
+            refresh: Script::from_lua(include_str!("../refresh.lua")),
+            resume: Script::from_lua(include_str!("../resume.lua")),
+            claim: Script::from_lua(include_str!("../claim.lua")),
+            redeem: Script::from_lua(include_str!("../redeem.lua")),
+            login_count: Script::from_lua(include_str!("../login_count.lua")),
+            take: Script::from_lua(include_str!("../take.lua")),
+            restore: Script::from_lua(include_str!("../restore.lua")),
+            bind: Script::from_lua(include_str!("../bind.lua")),
+        }
+    }
+}
+
+/// Makes one move.
+pub(super) async fn evaluate<R: FromValue>(
+    client: &Client,
+    script: &Script,
+    keys: Vec<String>,
+    arguments: Vec<Value>,
+) -> Result<R, Error> {
+    let evaluated = async {
+        match script.evalsha(client, keys.clone(), arguments.clone()).await {
+            // The server does not know the script yet, or not any more. To send it along costs a crowd one more
+            // command each; to load it first, and on every node of a Cluster, would cost two.
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                client.eval(script.lua().cloned().unwrap_or_default(), keys, arguments).await
+            }
+            answer => answer,
+        }
+    };
+    match time::timeout(MOVE_TIMEOUT, evaluated).await {
+        Ok(answer) => read(answer.map_err(Error::Unavailable)?),
+        Err(_) => Err(late()),
+    }
+}
+
+/// The move was not answered in time.
+pub(super) fn late() -> Error {
+    Error::Unavailable(FredError::new(ErrorKind::Timeout, "no answer in time"))
+}
+
+/// What a move's script said.
+pub(super) fn read<R: FromValue>(answer: Value) -> Result<R, Error> {
+    answer.convert().map_err(|error| match error.kind() {
+        ErrorKind::Parse | ErrorKind::NotFound => Error::Nonsense("a move"),
+        _ => Error::Unavailable(error),
+    })
+}
