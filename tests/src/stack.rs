@@ -12,6 +12,7 @@ use crate::nginx::Nginx;
 use crate::patience::{until, within};
 use crate::program::{Program, Setting, setting};
 use crate::redis::RedisServer;
+use crate::relay::{Relay, Target};
 
 /// What a stack is made of.
 #[derive(Clone, Debug)]
@@ -22,13 +23,15 @@ pub struct Plan {
     pub callbacks: usize,
     /// `WECHAT_MESSAGE_MODE`.
     pub mode: &'static str,
+    /// Whether each callback has a network of its own, between the proxy and it.
+    pub callback_networks: bool,
     /// Settings for every program that come last, and win.
     pub settings: Vec<Setting>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { gateways: 2, callbacks: 2, mode: "safe", settings: Vec::new() }
+        Self { gateways: 2, callbacks: 2, mode: "safe", callback_networks: false, settings: Vec::new() }
     }
 }
 
@@ -113,6 +116,8 @@ pub struct Stack {
     pub gateways: Vec<Program>,
     /// The replicas that receive pushes.
     pub callbacks: Vec<Program>,
+    /// What lies between the proxy and each of them, where the plan says so.
+    pub callback_networks: Vec<Relay>,
     /// The platform.
     pub simulator: Program,
     nginx: Nginx,
@@ -141,8 +146,16 @@ impl Plan {
             callbacks.push(Program::start("callback", settings.clone()).await);
         }
         let addresses = |programs: &[Program]| programs.iter().map(Program::public).collect::<Vec<_>>();
-        nginx.start(&addresses(&gateways), &addresses(&callbacks)).await;
-        let stack = Stack { account, redis, gateways, callbacks, simulator, nginx };
+        let (mut to_callbacks, mut callback_networks) = (addresses(&callbacks), Vec::new());
+        if self.callback_networks {
+            for address in &mut to_callbacks {
+                let network = Relay::to(Target::Tcp(*address)).await;
+                *address = network.address();
+                callback_networks.push(network);
+            }
+        }
+        nginx.start(&addresses(&gateways), &to_callbacks).await;
+        let stack = Stack { account, redis, gateways, callbacks, callback_networks, simulator, nginx };
         for program in stack.gateways.iter().chain(&stack.callbacks) {
             is_well(program).await;
         }

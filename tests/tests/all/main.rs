@@ -7,6 +7,7 @@ mod budgets;
 mod chromium;
 mod conformance;
 mod failover;
+mod hostile;
 mod leaving;
 mod limits;
 mod login;

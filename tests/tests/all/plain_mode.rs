@@ -14,6 +14,8 @@ use tests::redis::{RedisServer, url_through};
 use tests::relay::{Direction, Relay};
 use tests::replica::{Replica, SCENE_TTL, SESSION_TTL};
 use tests::stack::{Account, is_well, somebodys_openid};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 const SUCCESS: (StatusCode, &str) = (StatusCode::OK, "微信用户,登录成功!");
@@ -267,6 +269,30 @@ async fn c9_nothing_is_moved_by_a_message_whose_signature_cannot_be_checked() {
     world.gets(1, &scan, SUCCESS).await;
     world.gets(1, &leaves, (StatusCode::OK, "success")).await;
     assert_eq!(world.redis.ask(&["EXISTS", &logins]).await, "0");
+}
+
+/// The longest answer that there is: a body that takes its time, and a Redis that takes it three times, for the check,
+/// the claim and the count. None of them takes too long by itself.
+#[tokio::test]
+async fn c9_all_that_may_be_slow_together_is_answered_in_time() {
+    let world = World::new().await;
+    let (login, person) = (world.login().await, somebodys_openid());
+    world.gets(0, &world.push(world.event(&person, "CLICK", "", "")), (StatusCode::OK, "success")).await;
+    let push = world.push(world.scan(&login, &person));
+    world.networks[0].delay(Duration::from_millis(480));
+    let start = Instant::now();
+    let mut platform = TcpStream::connect(world.callbacks[0].public()).await.unwrap();
+    let framing = format!("host: x\r\nconnection: close\r\ncontent-length: {}", push.body.len());
+    let head = format!("POST {} HTTP/1.1\r\n{framing}\r\n\r\n", push.path());
+    platform.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1700)).await;
+    platform.write_all(push.body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within("the answer", platform.read_to_string(&mut answer)).await.unwrap();
+    assert!(start.elapsed() < ANSWER_TIME, "{:?}", start.elapsed());
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains(RETRY.1), "{answer}");
+    world.networks[0].heal();
+    world.gets(1, &push, SUCCESS).await;
 }
 
 /// Commands that were swallowed arrive after all: the check, but no claim behind it.

@@ -1,7 +1,7 @@
 //! What is refused: other people's scans, dead codes, and everything that an attacker would try.
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::application::Application;
 use tests::browser::{Browser, Heard, Request};
 use tests::http;
@@ -10,6 +10,36 @@ use tests::program::setting;
 use tests::stack::{Plan, Stack, somebodys_openid};
 
 const SUCCEEDED: &str = "登录成功";
+
+/// Everything that the simulator can spoil about a push. The rest of the callback's lines are in callback/tests/it.
+#[tokio::test]
+async fn c1_to_c5_no_tampered_push_moves_a_login() {
+    let stack = Stack::start().await;
+    let (mut browser, person) = (stack.browser().await, somebodys_openid());
+    let content = browser.qr_code().await.content;
+    for (tampered, status) in [
+        ("signature", 403),
+        ("msg_signature", 403),
+        ("unsigned", 403),
+        ("downgraded", 403),
+        ("plain_body", 403),
+        ("stale", 403),
+        ("app_id", 403),
+        ("to_user", 403),
+        ("padding", 403),
+        ("doctype", 400),
+    ] {
+        let push = json!({ "event": "SCAN", "content": content, "openid": person, "tampered": tampered });
+        let request = http::client().post(format!("{}/simulator/push", stack.simulator.url())).json(&push);
+        let outcome: Value = request.send().await.unwrap().json().await.unwrap();
+        let attempts = outcome["attempts"].as_array().unwrap();
+        assert!(!attempts.is_empty() && attempts.iter().all(|each| each["status"] == status), "{outcome}");
+    }
+    let record = stack.redis.ask(&["KEYS", "*:login"]).await;
+    assert_eq!(stack.redis.ask(&["HMGET", &record, "state", "version"]).await, "waiting\n1");
+    stack.scan(&content, &person).await;
+    assert_eq!(stack.application().redeem(&browser.success().await.code).await.openid, person);
+}
 
 #[tokio::test]
 async fn s1_a_second_person_is_refused_and_the_first_login_unaffected() {
