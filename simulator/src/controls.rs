@@ -10,6 +10,7 @@
 //! | `GET`, `POST`, `DELETE /simulator/faults` | [`faults::Update`] | the faults in force |
 //! | `POST /simulator/clock` | `{"advance_seconds":300}` | `{"ahead_seconds":300}` |
 //! | `GET /simulator/codes` | nothing | the newest live QR codes, at most 20 |
+//! | `POST /simulator/code` | `{"content":"…"}` | `{"scene":"…","ticket":"…"}` |
 //! | `GET /simulator/log` | nothing | counters and the last 1000 calls and pushes |
 
 mod raw;
@@ -26,6 +27,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::codes::{Code, Found};
 use crate::push::delivery::Delivery;
 use crate::push::envelope::{self, Tampered};
 use crate::push::message::Message;
@@ -87,6 +89,12 @@ struct Advance {
     advance_seconds: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LookUp {
+    content: String,
+}
+
 pub(crate) fn router() -> Router<Simulator> {
     Router::new()
         .route("/simulator/scan", post(scan::scan))
@@ -95,6 +103,7 @@ pub(crate) fn router() -> Router<Simulator> {
         .route("/simulator/faults", get(show_faults).post(update_faults).delete(reset_faults))
         .route("/simulator/clock", post(advance_clock))
         .route("/simulator/codes", get(codes))
+        .route("/simulator/code", post(code))
         .route("/simulator/log", get(log))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(refuse_foreign_pages))
@@ -158,6 +167,15 @@ async fn codes(State(simulator): State<Simulator>) -> Json<Value> {
     Json(json!({ "codes": shown.collect::<Vec<_>>() }))
 }
 
+/// What the platform knows about a QR code, live or not: for others that push in its place, such as a second
+/// implementation of it.
+async fn code(State(simulator): State<Simulator>, body: Bytes) -> Result<Json<Value>, Problem> {
+    let LookUp { content } = read(&body)?;
+    let code = find(&simulator, &content)?;
+    let ticket = simulator.codes().ticket(&code);
+    Ok(Json(json!({ "scene": code.scene.key, "ticket": ticket })))
+}
+
 async fn log(State(simulator): State<Simulator>) -> Json<Value> {
     let journal = simulator.journal();
     Json(json!({ "counters": journal.counters, "entries": journal.entries().collect::<Vec<_>>() }))
@@ -198,6 +216,14 @@ impl Simulator {
 /// Reads a control's body; the refusal says what is wrong with it.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::Malformed(error.to_string()))
+}
+
+/// The QR code with this text, live or not.
+fn find(simulator: &Simulator, content: &str) -> Result<Code, Problem> {
+    match simulator.codes().find(content, 0) {
+        Found::Live(code) => Ok(code),
+        Found::Expired | Found::Unknown => Err(Problem::UnknownContent),
+    }
 }
 
 /// The person of a control: named in the right shape, or made up.

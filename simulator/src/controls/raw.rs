@@ -7,8 +7,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 
-use super::{Outcome, Problem, person, read};
-use crate::codes::{Code, Found};
+use super::{Outcome, Problem, find, person, read};
+use crate::codes::Code;
 use crate::people::Act;
 use crate::push::envelope::Tampered;
 use crate::push::message::Message;
@@ -58,11 +58,7 @@ pub(super) async fn push(State(simulator): State<Simulator>, body: Bytes) -> Res
     let raw: RawPush = read(&body)?;
     raw.check()?;
     let openid = person(raw.openid.clone())?;
-    let code = match raw.content.as_deref().map(|content| simulator.codes().find(content, 0)) {
-        None => None,
-        Some(Found::Live(code)) => Some(code),
-        Some(Found::Expired | Found::Unknown) => return Err(Problem::UnknownContent),
-    };
+    let code = raw.content.as_deref().map(|content| find(&simulator, content)).transpose()?;
     remember(&simulator, &raw, &openid, code.as_ref());
     let (message, name) = raw.message(&simulator, &openid, code.as_ref())?;
     let mut outcome = simulator.push(&message, &openid, name, raw.tampered).await?;

@@ -109,6 +109,22 @@ async fn the_phone_sees_texts_and_ages_but_no_scene_and_no_ticket() {
 }
 
 #[tokio::test]
+async fn a_code_is_looked_up_by_its_text_even_when_it_is_over() {
+    let platform = Platform::plain().await;
+    let code = platform.qr_code("the-scene").await;
+    for advance_seconds in [0, 120] {
+        platform.control("clock", &json!({ "advance_seconds": advance_seconds })).await;
+        let known = platform.control("code", &json!({ "content": code.content })).await;
+        assert_eq!(known, json!({ "scene": "the-scene", "ticket": code.ticket }));
+    }
+    let unknown = platform.post("/simulator/code", &json!({ "content": "http://elsewhere/q/02x" })).await;
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+    let foreign =
+        platform.post_from_another_site("/simulator/code", &json!({ "content": code.content })).await;
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn the_router_fits_into_another_one() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let simulator =
