@@ -1,13 +1,16 @@
 //! A process that does not outlive the test, however the test ends.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child as Process, Command, ExitStatus};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::patience::eventually;
+use crate::patience::{LOOK_EVERY, PATIENCE, eventually};
 
 /// A process that is killed when this is dropped, and by the kernel when the thread that started it is gone: start it
 /// from the test's own thread, not from a task.
@@ -75,6 +78,34 @@ impl Child {
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.process.id().cast_signed())
     }
+}
+
+/// Kills the processes whose command lines have `path` in them, and returns when they are gone: for grandchildren, who
+/// are nobody's to wait for. Drop calls it, so it blocks, and leaves alone what outlives its limit.
+#[expect(clippy::disallowed_methods, reason = "whoever drops cannot await")]
+pub(crate) fn kill_all_that_name(path: &Path) {
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        let named: Vec<Pid> = all_that_name(path).collect();
+        if named.is_empty() {
+            return;
+        }
+        for process in named {
+            // One that has just ended is no fault.
+            let _ = kill(process, Signal::SIGKILL);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn all_that_name(path: &Path) -> impl Iterator<Item = Pid> {
+    let path = path.as_os_str().as_bytes().to_owned();
+    std::fs::read_dir("/proc").unwrap().filter_map(move |entry| {
+        let entry = entry.ok()?;
+        let process = entry.file_name().to_str()?.parse().ok()?;
+        let command_line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        command_line.windows(path.len()).any(|part| part == path).then(|| Pid::from_raw(process))
+    })
 }
 
 impl Drop for Child {

@@ -1,6 +1,7 @@
 //! A person's browser: headless Chromium, driven through WebDriver.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use fantoccini::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::child::Child;
+use crate::child::{Child, kill_all_that_name};
 use crate::patience::{eventually, within_time};
 
 /// The line in which the driver names its port.
@@ -19,19 +20,44 @@ const DRIVER_STARTS: usize = 5;
 /// A browser starts and loads pages slowly on a machine that is busy with others.
 const BROWSER_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A browser with one window. It ends with the driver, and the driver with the test.
+/// A browser with one window. It ends with the driver, and the driver with the test; nothing of either stays behind.
 #[derive(Debug)]
 pub struct Chromium {
     client: Client,
     _driver: Child,
-    _profile: TempDir,
+    place: Place,
+}
+
+/// Where driver and browser write: a profile, temporary files, and what programs leave in their user's home.
+#[derive(Debug)]
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(TempDir::new().unwrap());
+        for part in ["profile", "tmp", "home"] {
+            std::fs::create_dir(place.part(part)).unwrap();
+        }
+        place
+    }
+
+    fn part(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+impl Drop for Place {
+    /// Ends the browser before its files are removed: it ends a while after its driver by itself, and writes until then.
+    fn drop(&mut self) {
+        kill_all_that_name(self.0.path());
+    }
 }
 
 impl Chromium {
     /// Starts a browser whose person reads `language`, such as `zh-CN`.
     pub async fn start(language: &str) -> Self {
-        let (driver, port) = driver().await;
-        let profile = TempDir::new().unwrap();
+        let place = Place::new();
+        let (driver, port) = driver(&place).await;
         let arguments = [
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
@@ -44,7 +70,7 @@ impl Chromium {
             // The browser ends when the driver does, even if that is killed.
             "--remote-debugging-pipe".to_owned(),
             format!("--accept-lang={language}"),
-            format!("--user-data-dir={}", profile.path().display()),
+            format!("--user-data-dir={}", place.part("profile").display()),
         ];
         let capabilities = json!({
             "goog:chromeOptions": { "args": arguments },
@@ -55,7 +81,13 @@ impl Chromium {
         let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
         let connect = builder.capabilities(capabilities).connect(&url);
         let client = within_time(BROWSER_PATIENCE, "Chromium", connect).await.unwrap();
-        Self { client, _driver: driver, _profile: profile }
+        Self { client, _driver: driver, place }
+    }
+
+    /// The directory of everything that it writes.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.place.0.path()
     }
 
     /// Opens a page and waits until it is loaded.
@@ -98,10 +130,11 @@ impl Chromium {
 
 /// Starts chromedriver on a port of its choice. It takes the same number for IPv4 and IPv6, and ends where the second is
 /// taken by somebody else; so it is started until it has found one.
-async fn driver() -> (Child, String) {
+async fn driver(place: &Place) -> (Child, String) {
     for _ in 0..DRIVER_STARTS {
         let mut driver = Child::start("chromedriver", |command| {
-            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+            command.arg("--port=0").env("TMPDIR", place.part("tmp")).env("HOME", place.part("home"));
+            command.stdout(Stdio::piped()).stderr(Stdio::null());
         });
         let output = BufReader::new(driver.process().stdout.take().unwrap());
         let port = tokio::task::spawn_blocking(move || {

@@ -8,7 +8,7 @@ use tokio::time;
 /// How long anything may take that a test waits for. Far more than it does take, for machines that are busy.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at something that tells nobody when it changes.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Waits for `future`; fails the test, naming `what`, when it takes longer than [`PATIENCE`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {

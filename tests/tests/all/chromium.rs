@@ -91,3 +91,13 @@ async fn a_page_outlives_its_gateways() {
     page.login_is("success").await;
     assert!(page.text().await.contains(NAME));
 }
+
+#[tokio::test]
+async fn a_browser_leaves_nothing_behind() {
+    let chromium = Chromium::start("en").await;
+    let directory = chromium.directory().to_owned();
+    let temporary = std::fs::read_dir(directory.join("tmp")).unwrap().count();
+    assert!(temporary > 0, "it was told where temporary files belong");
+    drop(chromium);
+    assert!(!directory.exists());
+}
