@@ -1,12 +1,11 @@
-//! The harness: real parts, started and broken on command. Linux only, with `redis-server`, `redis-cli`, `nginx` and
-//! `setpriv` installed.
+//! The harness: real parts, started and broken on command. Linux only, with what `tests/run` installs.
 //!
 //! * [`patience`]: no test waits for ever, and none sleeps for luck.
 //! * [`child`]: a process that does not outlive the test. [`relay`]: a network that can be cut, held and slowed.
 //! * [`redis`]: Redis, alone and as a Cluster. [`replica`]: a backplane as one process has it, every call bounded.
 //! * [`program`]: our own binaries, built and run as an operator runs them. [`nginx`]: what stands before them.
 //! * [`stack`]: all of it together. [`browser`], [`application`]: who uses it; [`chromium`]: a
-//!   person who does. The phone is the stack's simulator.
+//!   person who does. The phone is the stack's simulator, or [`wechatpy`], another hand's.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a harness that fails takes its test with it")]
 
@@ -23,3 +22,4 @@ pub mod redis;
 pub mod relay;
 pub mod replica;
 pub mod stack;
+pub mod wechatpy;

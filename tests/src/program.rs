@@ -248,15 +248,23 @@ fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// Where cargo put this binary, and others put what the tests need.
+pub(crate) fn target_directory() -> PathBuf {
+    profile_directory().parent().unwrap().to_owned()
+}
+
+fn profile_directory() -> PathBuf {
+    // TARGET/debug/deps/all-0123456789abcdef
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
 /// Builds all binaries beside this one. Cargo's own lock lets one process build and the others wait.
 fn build() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    // TARGET/debug/deps/all-0123456789abcdef
-    let directory = test.ancestors().nth(2).unwrap().to_owned();
+    let directory = profile_directory();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--workspace", "--bins", "--manifest-path"]);
     cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
-    cargo.arg("--target-dir").arg(directory.parent().unwrap());
+    cargo.arg("--target-dir").arg(target_directory());
     if directory.ends_with("release") {
         cargo.arg("--release");
     }

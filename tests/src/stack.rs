@@ -1,7 +1,7 @@
 //! All of it together: gateways and callbacks over Redis behind nginx, and the simulator.
 
 use reqwest::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -105,6 +105,15 @@ pub struct Attempt {
     pub status: Option<u16>,
 }
 
+/// What the platform knows about a QR code, and no browser is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KnownCode {
+    /// What the gateway made it for.
+    pub scene: String,
+    /// The code's own name.
+    pub ticket: String,
+}
+
 /// A running stack.
 #[derive(Debug)]
 pub struct Stack {
@@ -188,6 +197,15 @@ impl Stack {
     /// Anything that the simulator's phone can do with a QR code.
     pub async fn phone(&self, act: Value) -> Scan {
         scan_at(&self.simulator.url(), &act).await
+    }
+
+    /// What the platform knows about the QR code with this text, for whoever pushes in its place.
+    pub async fn known_code(&self, content: &str) -> KnownCode {
+        let url = format!("{}/simulator/code", self.simulator.url());
+        let request = http::client().post(url).json(&json!({ "content": content })).send();
+        let response = within("the simulator", request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{content}");
+        response.json().await.unwrap()
     }
 
     /// The application, which reaches whichever gateway.

@@ -26,3 +26,4 @@ mod resume;
 mod settings;
 mod slow_clients;
 mod standalone;
+mod wechatpy;
