@@ -40,10 +40,15 @@ async fn what_is_wrong_is_refused(mode: &'static str) {
     world.is_refused(&push, "another account's original id").await;
 
     if mode == "plain" {
+        let push = world.intrusion(&right, mode, &code).await;
+        let query = format!("{}&encrypt_type=aes", push.query);
+        world.is_refused(&Push { query, ..push }, "an announcement of an encrypted part").await;
         for encrypted in ["safe", "compatible"] {
             let push = world.intrusion(&right, encrypted, &code).await;
             assert_eq!(world.opinion(&push).await, (true, None));
             world.is_refused(&push, encrypted).await;
+            let downgraded = without(&["msg_signature", "encrypt_type"], &push);
+            world.is_refused(&downgraded, "an encrypted part that is not announced").await;
         }
     } else {
         let push = world.intrusion(&right, "plain", &code).await;
@@ -85,12 +90,28 @@ async fn refuses_what_is_encrypted_wrongly(
     world.is_refused(&changed, "a body that was exchanged").await;
 
     let whole = world.intrusion(&right, mode, code).await;
-    for (parameter, what) in [("msg_signature", "no msg_signature"), ("encrypt_type", "no encrypt_type")] {
-        let kept = |pair: &&str| !pair.starts_with(parameter);
-        let query = whole.query.split('&').filter(kept).collect::<Vec<_>>().join("&");
-        assert_ne!(query, whole.query);
-        world.is_refused(&Push { query, ..whole.clone() }, what).await;
+    for parameters in
+        [&["signature"][..], &["msg_signature"], &["encrypt_type"], &["msg_signature", "encrypt_type"]]
+    {
+        world.is_refused(&without(parameters, &whole), &format!("no {parameters:?}")).await;
     }
+
+    // The addressee stands outside, where anybody can write, and inside: either may be another.
+    let addressed_to_another = whole.body.replace(&right.original_id, "gh_000000000000");
+    assert_ne!(addressed_to_another, whole.body);
+    world.is_refused(&Push { body: addressed_to_another, ..whole }, "another addressee outside").await;
+    let neighbour = Account { original_id: Account::random().original_id, ..right.clone() };
+    let push = world.intrusion(&neighbour, mode, code).await;
+    let body = push.body.replace(&neighbour.original_id, &right.original_id);
+    world.is_refused(&Push { body, ..push }, "another addressee inside").await;
+}
+
+/// The push without these parameters of its query.
+fn without(parameters: &[&str], push: &Push) -> Push {
+    let kept = |pair: &&str| !parameters.iter().any(|parameter| pair.starts_with(&format!("{parameter}=")));
+    let query = push.query.split('&').filter(kept).collect::<Vec<_>>().join("&");
+    assert_eq!(query.split('&').count() + parameters.len(), push.query.split('&').count());
+    Push { query, ..push.clone() }
 }
 
 #[tokio::test]
