@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shared::client::ProxySettings;
+
 use crate::cipher::AesKeys;
 use crate::reply::Replies;
 use crate::signature::Token;
@@ -23,6 +25,8 @@ pub struct Config {
     /// How far a call's timestamp may lie from the clock, to either side. The platform has no rule of its own; its
     /// repeats carry the first attempt's timestamp (docs/wechat.md, "Delivery").
     pub max_skew: Duration,
+    /// Whose word is taken for where a call comes from, which log lines about refused calls tell.
+    pub proxies: ProxySettings,
     /// What the phone shows.
     pub replies: Replies,
 }

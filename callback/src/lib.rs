@@ -18,18 +18,20 @@ pub mod signature;
 pub mod xml;
 
 use std::error::Error as StdError;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::Uri;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use shared::admin::Report;
 use shared::backplane::{Backplane, MessageHash};
+use shared::client::{Client, TrustedProxies};
 use shared::throttle::Throttle;
 use tokio::time::Instant;
 
@@ -57,6 +59,7 @@ struct Inner {
     /// In plain mode; where the signature covers the message there is no need of one.
     guard: Option<Arc<Guard>>,
     draining: AtomicBool,
+    proxies: TrustedProxies,
     /// Lines about calls that anybody could have made.
     forged: Throttle,
     /// Lines about calls that the platform made.
@@ -76,7 +79,8 @@ impl Callback {
             Guard::new(backplane.clone(), config.signature_life())
         });
         let (draining, forged, signed) = Default::default();
-        Self { inner: Arc::new(Inner { config, backplane, guard, draining, forged, signed }) }
+        let proxies = config.proxies.trusted();
+        Self { inner: Arc::new(Inner { config, backplane, guard, draining, proxies, forged, signed }) }
     }
 
     /// `GET` and `POST /wechat/callback`, for merging with others.
@@ -181,32 +185,44 @@ impl Callback {
         }
     }
 
-    fn refuse(&self, error: Error) -> Response {
+    fn refuse(&self, error: Error, client: Client) -> Response {
         let Inner { forged, signed, .. } = &*self.inner;
         let throttle = if error.is_signed() { signed } else { forged };
         if let Some(suppressed) = throttle.admit(std::time::Instant::now()) {
-            tracing::warn!(error = &error as &(dyn StdError + 'static), suppressed, "refused a call");
+            let error = &error as &(dyn StdError + 'static);
+            tracing::warn!(error, %client, suppressed, "refused a call");
         }
         error.into_response()
     }
 }
 
 /// The platform asks whether this address is the account's server (docs/wechat.md, "Delivery").
-async fn verify(State(callback): State<Callback>, uri: Uri) -> Response {
+async fn verify(
+    State(callback): State<Callback>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let client = callback.inner.proxies.client(peer.ip(), &headers);
     match callback.verify(&uri, Instant::now()).await {
         Ok(echostr) => {
             tracing::info!("answered a verification of the address");
             // The signature doesn't cover the echostr: it must stay text, whatever a browser would make of it.
             ([(X_CONTENT_TYPE_OPTIONS, "nosniff")], echostr).into_response()
         }
-        Err(error) => callback.refuse(error),
+        Err(error) => callback.refuse(error, client),
     }
 }
 
 /// The platform tells what somebody did.
-async fn receive(State(callback): State<Callback>, request: Request) -> Response {
+async fn receive(
+    State(callback): State<Callback>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let client = callback.inner.proxies.client(peer.ip(), request.headers());
     match callback.receive(request, Instant::now()).await {
         Ok(answer) => answer,
-        Err(error) => callback.refuse(error),
+        Err(error) => callback.refuse(error, client),
     }
 }

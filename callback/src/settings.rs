@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use shared::backplane::BackplaneSettings;
+use shared::client::ProxySettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret};
 use shared::shutdown::DrainSettings;
 use shared::telemetry::LogSettings;
@@ -51,6 +52,9 @@ pub struct Settings {
     /// What is the callback's own.
     #[command(flatten)]
     pub callback: CallbackSettings,
+    /// What stands before it.
+    #[command(flatten)]
+    pub proxies: ProxySettings,
     /// How moves are made.
     #[command(flatten)]
     pub backplane: BackplaneSettings,
@@ -69,7 +73,7 @@ impl Settings {
     ///
     /// The first setting that is missing or malformed.
     pub fn config(&self) -> Result<Config, Invalid> {
-        self.callback.config(&self.account, &Secrets::read()?)
+        self.callback.config(&self.account, &Secrets::read()?, self.proxies.clone())
     }
 
     /// Where the backplane is.
@@ -153,7 +157,12 @@ impl CallbackSettings {
     /// # Errors
     ///
     /// The first setting that is missing, malformed, or does not go with the others.
-    pub fn config(&self, account: &AccountSettings, secrets: &Secrets) -> Result<Config, Invalid> {
+    pub fn config(
+        &self,
+        account: &AccountSettings,
+        secrets: &Secrets,
+        proxies: ProxySettings,
+    ) -> Result<Config, Invalid> {
         let token =
             Token::parse(secrets.token.expose()).ok_or_else(|| Invalid::malformed(TOKEN, TOKEN_IS))?;
         Ok(Config {
@@ -162,6 +171,7 @@ impl CallbackSettings {
             token,
             mode: self.mode(secrets.encoding_aes_key.as_ref())?,
             max_skew: self.callback_max_skew,
+            proxies,
             replies: self.replies(&account.display_name)?,
         })
     }

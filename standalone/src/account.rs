@@ -87,7 +87,7 @@ impl Account {
             token: Secret::new(&simulator.token),
             encoding_aes_key: simulator.encoding_aes_keys.first().map(Secret::new),
         };
-        let callback = callback.config(&account, &secrets)?;
+        let callback = callback.config(&account, &secrets, settings.proxies.clone())?;
         Ok(Played { gateway, callback, simulator: Some(simulator), redeem_secret: made_up })
     }
 }

@@ -122,7 +122,7 @@ impl Settings {
             api_base,
         };
         let name = self.account.display_name.clone();
-        let callback = self.callback.config(&self.account, &Secrets::read()?)?;
+        let callback = self.callback.config(&self.account, &Secrets::read()?, self.proxies.clone())?;
         let gateway = self.gateway.clone().config(account, redeem_secret, name, self.proxies.clone())?;
         Ok(Checked {
             account: Account::Real { gateway: Box::new(gateway), callback: Box::new(callback) },

@@ -10,6 +10,7 @@ use callback::reply::{Replies, Template};
 use callback::signature::Token;
 use callback::{Callback, Config, Mode, xml};
 use shared::backplane::{Backplane, LoginWatch, MemoryBackplane};
+use shared::client::ProxySettings;
 use shared::login::{Deadlines, OpenId, QrCode, Scene, SessionId, Ticket};
 use shared::serve;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -53,6 +54,7 @@ pub(crate) fn config(mode: Mode) -> Config {
         token: token(),
         mode,
         max_skew: MAX_SKEW,
+        proxies: ProxySettings::default(),
         replies,
     }
 }

@@ -12,7 +12,7 @@ fn configured(arguments: &[&str], token: &str, key: Option<&str>) -> Result<Conf
     let arguments = ["callback", "--wechat-app-id=wx0123456789abcdef"].iter().chain(arguments);
     let settings: Settings = parse_from(arguments)?;
     let secrets = Secrets { token: Secret::new(token), encoding_aes_key: key.map(Secret::new) };
-    settings.callback.config(&settings.account, &secrets)
+    settings.callback.config(&settings.account, &secrets, settings.proxies.clone())
 }
 
 fn error(arguments: &[&str], token: &str, key: Option<&str>) -> String {
@@ -67,7 +67,11 @@ fn keys_have_43_characters_each() {
 fn the_account_must_be_named() {
     let settings: Settings = parse_from(["callback"]).unwrap();
     let secrets = Secrets { token: Secret::new("abc"), encoding_aes_key: Some(Secret::new(KEY)) };
-    let missing = settings.callback.config(&settings.account, &secrets).unwrap_err().to_string();
+    let missing = settings
+        .callback
+        .config(&settings.account, &secrets, settings.proxies.clone())
+        .unwrap_err()
+        .to_string();
     assert!(missing.starts_with("WECHAT_APP_ID is missing: expected "), "{missing}");
 }
 

@@ -213,6 +213,20 @@ async fn a_code_that_the_platform_refused_costs_the_visitor_nothing() {
 }
 
 #[tokio::test]
+async fn a_refused_call_is_told_with_the_address_that_it_came_from() {
+    let stack = small(&[PROXY]).await;
+    let url = format!("{}/wechat/callback?signature=0&timestamp=0&nonce=0", stack.callbacks[0].url());
+    for call in [http::client().get(&url), http::client().post(&url)] {
+        let refused = sent(call.header("x-forwarded-for", "203.0.113.7")).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    }
+    until("both lines", async || {
+        stack.callbacks[0].printed().matches("\"client\":\"203.0.113.7\"").count() == 2
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_forwarded_address_from_a_stranger_is_not_believed_and_warned_of_once() {
     let stack = small(&[("QR_LIMIT_PER_CLIENT", "2/h")]).await;
     let gateway = stack.gateways[0].url();

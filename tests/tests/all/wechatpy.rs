@@ -163,7 +163,7 @@ async fn odd_texts_arrive(mode: &'static str) {
     // What would end a CDATA section, what XML escapes, what two bytes do not hold: into the phone, and out of it.
     let odd = "]]>😀&amp;<b>\"'{}%s]]]]>\u{2028}𠮷";
     let settings = vec![setting("DISPLAY_NAME", odd), setting("REPLY_GREETING", "{nickname},\\n你好")];
-    let mut world = World::with(Plan { mode, gateways: 1, callbacks: 1, settings }).await;
+    let mut world = World::with(Plan { mode, gateways: 1, callbacks: 1, settings, ..Plan::default() }).await;
     let person = somebodys_openid();
     for content in [odd.to_owned(), "😀".repeat(512), "字".repeat(700), "a".repeat(2048), "\n\t ".to_owned()]
     {
@@ -186,7 +186,7 @@ async fn long_and_odd_texts_go_both_ways_in_plain_mode() {
 async fn while_a_key_is_rotated_each_push_is_answered_under_its_own() {
     let [old, new, foreign] = [(); 3].map(|()| Account::random().aes_key);
     let settings = vec![setting("WECHAT_ENCODING_AES_KEY", format!("{new},{old}"))];
-    let plan = Plan { mode: "safe", gateways: 1, callbacks: 1, settings };
+    let plan = Plan { gateways: 1, callbacks: 1, settings, ..Plan::default() };
     let mut world = World::with(plan).await;
     for key in [&old, &new, &old] {
         // It reads the answer under the key of its push.
