@@ -67,6 +67,12 @@ impl Invalid {
         Self { setting: setting.into(), what: format!("must not be set: {why}") }
     }
 
+    /// The variable that it is about, or the flag where there is no variable.
+    #[must_use]
+    pub fn setting(&self) -> &str {
+        self.setting.split(' ').next().unwrap_or_default()
+    }
+
     /// Ends the program as the contract says: one line on standard error, exit code 2.
     pub fn exit(&self) -> ! {
         complain(self);
@@ -103,21 +109,63 @@ where
     I: IntoIterator<Item = S>,
     S: Into<std::ffi::OsString> + Clone,
 {
+    attempt(arguments, |_| true).map_err(|(_, invalid)| invalid)
+}
+
+/// As [`parse_from`], but goes on behind a variable that is malformed, as if it were not set: for a program whose subject
+/// is what is wrong. Returns all of those beside the settings.
+///
+/// # Errors
+///
+/// The first *flag* that is unknown or malformed.
+pub fn parse_all_from<T, I, S>(arguments: I) -> Result<(T, Vec<Invalid>), Invalid>
+where
+    T: CommandFactory + FromArgMatches,
+    I: IntoIterator<Item = S>,
+    S: Into<std::ffi::OsString> + Clone,
+{
+    let arguments: Vec<S> = arguments.into_iter().collect();
+    let (mut left_out, mut malformed) = (Vec::<String>::new(), Vec::new());
+    loop {
+        match attempt(arguments.clone(), |variable| !left_out.iter().any(|name| name == variable)) {
+            Ok(settings) => return Ok((settings, malformed)),
+            Err((Some(variable), invalid)) if !left_out.contains(&variable) => {
+                left_out.push(variable);
+                malformed.push(invalid);
+            }
+            // The variable is not even read any more, so it is the flag.
+            Err((_, invalid)) => return Err(invalid),
+        }
+    }
+}
+
+/// Reads flags, and those variables that are `wanted`. An error comes with the variable that it may have come from.
+fn attempt<T, I, S>(arguments: I, wanted: impl Fn(&str) -> bool) -> Result<T, (Option<String>, Invalid)>
+where
+    T: CommandFactory + FromArgMatches,
+    I: IntoIterator<Item = S>,
+    S: Into<std::ffi::OsString> + Clone,
+{
+    let variable = |arg: &clap::Arg| Some(arg.get_env()?.to_string_lossy().into_owned());
     let not_text = |arg: &clap::Arg| {
-        let name = arg.get_env()?;
-        let value = std::env::var_os(name)?;
-        value.to_str().is_none().then(|| Invalid::malformed(name.to_string_lossy(), "UTF-8 text"))
+        let name = variable(arg).filter(|name| wanted(name))?;
+        let value = std::env::var_os(&name)?;
+        value.to_str().is_none().then(|| (Some(name.clone()), Invalid::malformed(name, "UTF-8 text")))
     };
     if let Some(invalid) = T::command().get_arguments().find_map(not_text) {
         return Err(invalid);
     }
     let mut command = T::command().mut_args(|arg| {
-        let empty =
-            arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
-        if empty { arg.env(None) } else { arg }.hide_env_values(true)
+        let set = variable(&arg).is_some_and(|name| {
+            wanted(&name) && std::env::var_os(&name).is_none_or(|value| !value.is_empty())
+        });
+        if set { arg } else { arg.env(None) }.hide_env_values(true)
     });
-    let matches = command.try_get_matches_from_mut(arguments).map_err(|error| invalid(&command, &error))?;
-    T::from_arg_matches(&matches).map_err(|error| invalid(&command, &error))
+    let explained = |command: &clap::Command, error: &clap::Error| {
+        (argument(command, error).and_then(variable), invalid(command, error))
+    };
+    let matches = command.try_get_matches_from_mut(arguments).map_err(|error| explained(&command, &error))?;
+    T::from_arg_matches(&matches).map_err(|error| explained(&command, &error))
 }
 
 /// Turns clap's many lines into our one.
@@ -125,21 +173,16 @@ fn invalid(command: &clap::Command, error: &clap::Error) -> Invalid {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         error.exit();
     }
-    let first = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
-        _ => None,
-    };
-    let shown = first(ContextKind::InvalidArg).unwrap_or_else(|| "the command line".to_owned());
+    let shown = shown(error).unwrap_or_else(|| "the command line".to_owned());
     if error.kind() == ErrorKind::UnknownArgument && !shown.starts_with('-') {
         // It may be a secret in the wrong place.
         let what = "has a value without a flag: see --help".to_owned();
         return Invalid { setting: "the command line".to_owned(), what };
     }
-    let long = shown.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-');
-    let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(long)) else {
+    let Some(arg) = argument(command, error) else {
         return Invalid { setting: shown, what: "is not known: see --help".to_owned() };
     };
+    let long = arg.get_long().unwrap_or_default();
     let name = arg
         .get_env()
         .map_or_else(|| format!("--{long}"), |env| format!("{} (--{long})", env.to_string_lossy()));
@@ -156,6 +199,22 @@ fn invalid(command: &clap::Command, error: &clap::Error) -> Invalid {
     let why = values.or_else(|| std::error::Error::source(error).map(ToString::to_string));
     let why = why.map(|why| format!(" ({})", first_line(&why))).unwrap_or_default();
     Invalid { setting: name, what: format!("is malformed: expected {}{why}", first_line(&belongs)) }
+}
+
+/// What an error is about, as clap shows it: `--scene-ttl <DURATION>`.
+fn shown(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    }
+}
+
+/// The flag that an error is about, where it is one of ours.
+fn argument<'c>(command: &'c clap::Command, error: &clap::Error) -> Option<&'c clap::Arg> {
+    let shown = shown(error)?;
+    let long = shown.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-');
+    command.get_arguments().find(|arg| arg.get_long() == Some(long))
 }
 
 fn first_line(text: &str) -> &str {
