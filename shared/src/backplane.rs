@@ -24,7 +24,9 @@ use uuid::Uuid;
 pub use self::budget::{Budget, Exhausted, LocalBudgets, NotRates, Rate, Rates};
 pub use self::hub::{Change, LoginWatch};
 pub use self::memory::MemoryBackplane;
-pub use self::redis::{BackplaneSettings, MalformedUrl, RedisBackplane, Role};
+pub use self::redis::{
+    BackplaneSettings, Diagnosis, Layout, MalformedUrl, RedisBackplane, Role, Undiagnosed,
+};
 pub use self::stamp::{MessageHash, Stamp};
 use crate::login::{
     Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,

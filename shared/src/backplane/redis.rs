@@ -3,6 +3,7 @@
 //! What the client library does and does not do by itself is in docs/redis.md.
 
 mod connection;
+mod diagnosis;
 mod durable;
 mod inbox;
 mod keys;
@@ -23,6 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use self::connection::{ATTEMPTS, Connection};
+pub use self::diagnosis::{Diagnosis, Layout, Undiagnosed};
 use self::durable::Durable;
 use self::inbox::Inbox;
 use self::keys::{Keys, login_keys};

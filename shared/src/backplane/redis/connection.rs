@@ -53,7 +53,7 @@ impl Connection {
         attempts: u32,
         tasks: &CancellationToken,
     ) -> Result<Self, MalformedUrl> {
-        let client = client(url, events, attempts)?;
+        let client = client(url, events, attempts, FirstTry::IsOneOfMany)?;
         client.connect();
         let connection = Self { client, reachable: Arc::default() };
         let (watched, tasks) = (connection.clone(), tasks.clone());
@@ -157,14 +157,29 @@ pub(super) async fn keep_up(
 const SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
 const KINDS: [&str; 4] = ["", "-cluster", "-sentinel", "+unix"];
 
-fn client(url: &Secret, events: usize, attempts: u32) -> Result<Client, MalformedUrl> {
+/// What a client does when it cannot connect at its first try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstTry {
+    /// It tries on.
+    IsOneOfMany,
+    /// It gives up and says why.
+    Counts,
+}
+
+/// A client that is not connected yet.
+pub(super) fn client(
+    url: &Secret,
+    events: usize,
+    attempts: u32,
+    first: FirstTry,
+) -> Result<Client, MalformedUrl> {
     let scheme = url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
     if !SCHEMES.iter().any(|name| scheme.strip_prefix(name).is_some_and(|kind| KINDS.contains(&kind))) {
         return Err(MalformedUrl("its scheme is none of Redis".to_owned()));
     }
     let mut config = Config::from_url(url.expose()).map_err(|error| malformed(&error))?;
     config.version = RespVersion::RESP3;
-    config.fail_fast = false;
+    config.fail_fast = first == FirstTry::Counts;
     Builder::from_config(config)
         .with_performance_config(|performance| {
             performance.default_command_timeout = COMMAND_TIMEOUT;
