@@ -146,9 +146,34 @@ impl Secrets {
     ///
     /// The Token is not set, or a file cannot be read.
     pub fn read() -> Result<Self, Invalid> {
-        let token = settings::required_secret(TOKEN, TOKEN_IS)?;
-        Ok(Self { token, encoding_aes_key: settings::secret(AES_KEY)? })
+        Ok(Self { token: read_token()?, encoding_aes_key: aes_key()? })
     }
+}
+
+/// The Token of the environment.
+///
+/// # Errors
+///
+/// It is not set, its file cannot be read, or it is not what the console takes.
+pub fn token() -> Result<Token, Invalid> {
+    parse_token(&read_token()?)
+}
+
+/// The key, or keys, of the environment, as they were written.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn aes_key() -> Result<Option<Secret>, Invalid> {
+    settings::secret(AES_KEY)
+}
+
+fn read_token() -> Result<Secret, Invalid> {
+    settings::required_secret(TOKEN, TOKEN_IS)
+}
+
+fn parse_token(text: &Secret) -> Result<Token, Invalid> {
+    Token::parse(text.expose()).ok_or_else(|| Invalid::malformed(TOKEN, TOKEN_IS))
 }
 
 impl CallbackSettings {
@@ -163,8 +188,7 @@ impl CallbackSettings {
         secrets: &Secrets,
         proxies: ProxySettings,
     ) -> Result<Config, Invalid> {
-        let token =
-            Token::parse(secrets.token.expose()).ok_or_else(|| Invalid::malformed(TOKEN, TOKEN_IS))?;
+        let token = parse_token(&secrets.token)?;
         Ok(Config {
             app_id: account.required_app_id()?,
             original_id: self.wechat_original_id.clone(),
@@ -176,7 +200,12 @@ impl CallbackSettings {
         })
     }
 
-    fn mode(&self, key: Option<&Secret>) -> Result<Mode, Invalid> {
+    /// How the platform wraps its pushes, with the keys that it takes.
+    ///
+    /// # Errors
+    ///
+    /// The key is missing or malformed, or must not be set in this mode.
+    pub fn mode(&self, key: Option<&Secret>) -> Result<Mode, Invalid> {
         let encrypting: fn(AesKeys) -> Mode = match (self.wechat_message_mode, key) {
             (MessageMode::Plain, None) => return Ok(Mode::Plain),
             (MessageMode::Plain, Some(_)) => {
@@ -197,18 +226,32 @@ impl CallbackSettings {
         AesKeys::parse(key.expose()).map(encrypting).ok_or_else(|| Invalid::malformed(AES_KEY, AES_KEY_IS))
     }
 
-    fn replies(&self, nickname: &str) -> Result<Replies, Invalid> {
-        let checked = |setting: &str, template: &Template| match template.check(nickname) {
-            Ok(()) => Ok(template.clone()),
-            Err(why) => Err(Invalid::malformed(setting, unsendable(why))),
+    /// The texts that cannot be sent with this nickname.
+    #[must_use]
+    pub fn unsendable_replies(&self, nickname: &str) -> Vec<Invalid> {
+        let texts = [
+            ("REPLY_SUCCESS", &self.reply_success),
+            ("REPLY_USED", &self.reply_used),
+            ("REPLY_RETRY", &self.reply_retry),
+            ("REPLY_GREETING", &self.reply_greeting),
+        ];
+        let unsendable = |(setting, template): (_, &Template)| {
+            Some(Invalid::malformed(setting, unsendable(template.check(nickname).err()?)))
         };
-        Ok(Replies {
-            nickname: nickname.to_owned(),
-            success: checked("REPLY_SUCCESS", &self.reply_success)?,
-            used: checked("REPLY_USED", &self.reply_used)?,
-            retry: checked("REPLY_RETRY", &self.reply_retry)?,
-            greeting: checked("REPLY_GREETING", &self.reply_greeting)?,
-        })
+        texts.into_iter().filter_map(unsendable).collect()
+    }
+
+    fn replies(&self, nickname: &str) -> Result<Replies, Invalid> {
+        match self.unsendable_replies(nickname).into_iter().next() {
+            Some(invalid) => Err(invalid),
+            None => Ok(Replies {
+                nickname: nickname.to_owned(),
+                success: self.reply_success.clone(),
+                used: self.reply_used.clone(),
+                retry: self.reply_retry.clone(),
+                greeting: self.reply_greeting.clone(),
+            }),
+        }
     }
 }
 
