@@ -172,9 +172,9 @@ impl Callback {
         }
         let Some(suppressed) = self.inner.signed.admit(started.into_std()) else { return };
         if let Some(why) = outcome.unanswered() {
-            let error = why as &(dyn StdError + 'static);
             tracing::warn!(
-                error,
+                error = %why,
+                cause = cause(why),
                 push.outcome = outcome.name(),
                 login,
                 suppressed,
@@ -189,11 +189,15 @@ impl Callback {
         let Inner { forged, signed, .. } = &*self.inner;
         let throttle = if error.is_signed() { signed } else { forged };
         if let Some(suppressed) = throttle.admit(std::time::Instant::now()) {
-            let error = &error as &(dyn StdError + 'static);
-            tracing::warn!(error, %client, suppressed, "refused a call");
+            tracing::warn!(%error, cause = cause(&error), %client, suppressed, "refused a call");
         }
         error.into_response()
     }
+}
+
+/// What is beneath an error; JSON lines would leave it out of the error itself.
+fn cause(error: &dyn StdError) -> Option<String> {
+    error.source().map(ToString::to_string)
 }
 
 /// The platform asks whether this address is the account's server (docs/wechat.md, "Delivery").
