@@ -149,4 +149,13 @@ impl Platform {
             result => result,
         }
     }
+
+    /// Fetches the access token, unless a good one is held, and makes no call with it: for a diagnosis.
+    ///
+    /// # Errors
+    ///
+    /// The platform cannot be reached, refuses, or answers nonsense.
+    pub async fn fetch_token(&self) -> Result<(), Error> {
+        self.tokens.get().await.map(drop)
+    }
 }
