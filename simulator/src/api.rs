@@ -11,11 +11,13 @@ mod user;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
-use axum::http::{Extensions, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use futures_util::stream;
@@ -50,11 +52,21 @@ const CALLS: [(&str, Handler); 8] = [
     ("/cgi-bin/clear_quota", upkeep::clear_quota),
 ];
 
-pub(crate) fn router() -> Router<Simulator> {
+pub(crate) fn router(simulator: &Simulator) -> Router<Simulator> {
     Router::new()
         .route("/cgi-bin/showqrcode", get(picture::show))
         .route("/cgi-bin/{*path}", any(answer))
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::map_response_with_state(simulator.clone(), date))
+}
+
+/// The `Date` of an answer is the platform's time, which a test may have moved on.
+async fn date(State(simulator): State<Simulator>, mut response: Response) -> Response {
+    let now = UNIX_EPOCH + Duration::from_secs(simulator.now());
+    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 /// Whether there is such a call, for faults that are for one path.

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Furthest that the clock can be moved on: ten years, more than anything here lives.
 const FURTHEST: u64 = 10 * 366 * 86_400;
 
-/// Seconds since 1970. It decides over tokens, QR codes and message windows; pushes carry the system's own time,
-/// which the account's server compares with its clock.
+/// Seconds since 1970. It decides over tokens, QR codes and message windows, and is the `Date` of the API's answers;
+/// pushes carry the system's own time, which the account's server compares with its clock.
 #[derive(Default)]
 pub(crate) struct Clock {
     moved_on: AtomicU64,

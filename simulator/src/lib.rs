@@ -115,7 +115,7 @@ impl Simulator {
     /// It has no fallback, so it can be merged into another router.
     pub fn router(&self) -> Router {
         Router::new()
-            .merge(api::router())
+            .merge(api::router(self))
             .merge(controls::router())
             .merge(phone::router())
             .with_state(self.clone())
