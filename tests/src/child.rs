@@ -5,12 +5,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child as Process, Command, ExitStatus};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::patience::{LOOK_EVERY, PATIENCE, eventually};
+use crate::patience::{LOOK_EVERY, PATIENCE, eventually_within};
 
 /// A process that is killed when this is dropped, and by the kernel when the thread that started it is gone: start it
 /// from the test's own thread, not from a task.
@@ -57,7 +57,13 @@ impl Child {
 
     /// Waits until it has ended by itself; `None` where a signal ended it.
     pub async fn exit_code(&mut self) -> Option<i32> {
-        let ended = eventually(&format!("{} to end", self.name), async || self.try_end()).await;
+        self.exit_code_within(PATIENCE).await
+    }
+
+    /// As [`Self::exit_code`], for a process whose work takes longer.
+    pub async fn exit_code_within(&mut self, limit: Duration) -> Option<i32> {
+        let what = format!("{} to end", self.name);
+        let ended = eventually_within(limit, &what, async || self.try_end()).await;
         assert!(ended.code().is_some() || ended.signal().is_some(), "{ended:?}");
         ended.code()
     }

@@ -3,9 +3,11 @@
 //! * [`patience`]: no test waits for ever, and none sleeps for luck.
 //! * [`child`]: a process that does not outlive the test. [`relay`]: a network that can be cut, held and slowed.
 //! * [`redis`]: Redis, alone and as a Cluster. [`replica`]: a backplane as one process has it, every call bounded.
-//! * [`program`]: our own binaries, built and run as an operator runs them. [`nginx`]: what stands before them.
+//! * [`program`]: our own binaries, built and run as an operator runs them. [`nginx`], [`tls`]: what stands before
+//!   them.
 //! * [`stack`]: all of it together. [`browser`], [`application`]: who uses it; [`chromium`]: a
 //!   person who does. The phone is the stack's simulator, or [`wechatpy`], another hand's.
+//!   [`doctor`]: who is asked when it does not work.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a harness that fails takes its test with it")]
 
@@ -13,6 +15,7 @@ pub mod application;
 pub mod browser;
 pub mod child;
 pub mod chromium;
+pub mod doctor;
 pub mod http;
 pub mod loopback;
 pub mod nginx;
@@ -22,4 +25,5 @@ pub mod redis;
 pub mod relay;
 pub mod replica;
 pub mod stack;
+pub mod tls;
 pub mod wechatpy;

@@ -34,9 +34,15 @@ impl Nginx {
 
     /// Begins to pass requests on: what the platform pushes to `callbacks`, everything else to `gateways`.
     pub async fn start(&mut self, gateways: &[SocketAddr], callbacks: &[SocketAddr]) {
+        self.start_with(&proxy(self.address, gateways, callbacks)).await;
+    }
+
+    /// Begins to do what the test says, which is what belongs into `http { }`; one of its servers listens on
+    /// [`Self::address`].
+    pub async fn start_with(&mut self, http: &str) {
         let directory = self.directory.path();
         let path = directory.join("nginx.conf");
-        std::fs::write(&path, configuration(directory, self.address, gateways, callbacks)).unwrap();
+        std::fs::write(&path, configuration(directory, http)).unwrap();
         let server = Child::start(executable(), |command| {
             command.arg("-c").arg(&path).arg("-p").arg(directory).arg("-e").arg(directory.join("error.log"));
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -60,17 +66,7 @@ fn executable() -> PathBuf {
     if usual.exists() { usual } else { "nginx".into() }
 }
 
-fn configuration(
-    directory: &Path,
-    address: SocketAddr,
-    gateways: &[SocketAddr],
-    callbacks: &[SocketAddr],
-) -> String {
-    let servers = |replicas: &[SocketAddr]| -> String {
-        // A replica is asked again at once after it failed: tests kill and restart them.
-        replicas.iter().map(|replica| format!("server {replica} max_fails=0;")).collect()
-    };
-    let (gateways, callbacks) = (servers(gateways), servers(callbacks));
+fn configuration(directory: &Path, http: &str) -> String {
     let directory = directory.display();
     format!(
         "daemon off; master_process off; pid {directory}/nginx.pid;
@@ -82,7 +78,20 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
-    map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+    {http}
+}}
+"
+    )
+}
+
+fn proxy(address: SocketAddr, gateways: &[SocketAddr], callbacks: &[SocketAddr]) -> String {
+    let servers = |replicas: &[SocketAddr]| -> String {
+        // A replica is asked again at once after it failed: tests kill and restart them.
+        replicas.iter().map(|replica| format!("server {replica} max_fails=0;")).collect()
+    };
+    let (gateways, callbacks) = (servers(gateways), servers(callbacks));
+    format!(
+        "map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
     upstream gateways {{ {gateways} }}
     upstream callbacks {{ {callbacks} }}
     proxy_http_version 1.1;
@@ -96,8 +105,6 @@ http {{
         listen {address};
         location / {{ proxy_pass http://gateways; }}
         location /wechat/ {{ proxy_pass http://callbacks; }}
-    }}
-}}
-"
+    }}"
     )
 }

@@ -25,7 +25,16 @@ pub async fn within_time<F: Future>(limit: Duration, what: &str, future: F) -> F
 }
 
 /// Looks until `look` finds something, and returns it.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look).await
+}
+
+/// As [`eventually`], for what takes longer by its nature.
+pub async fn eventually_within<T>(
+    limit: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let looks = async {
         loop {
             if let Some(found) = look().await {
@@ -34,7 +43,7 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
             time::sleep(LOOK_EVERY).await;
         }
     };
-    within(what, looks).await
+    within_time(limit, what, looks).await
 }
 
 /// Looks until `condition` holds.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -15,6 +16,9 @@ use crate::patience::{eventually, until};
 
 /// Output that is kept of one program; a test that needs more would not read it.
 const OUTPUT_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a program may take that is meant to end: the doctor waits for those who do not answer.
+const RUN_TIME: Duration = Duration::from_secs(45);
 
 /// A setting as the environment has it.
 pub type Setting = (String, String);
@@ -78,9 +82,10 @@ impl Program {
         Self::run_with(name, &[], &["--help"]).await
     }
 
-    async fn run_with(name: &str, settings: &[Setting], arguments: &[&str]) -> Ended {
+    /// Runs `name` with these settings, no others, and these arguments, to its end.
+    pub async fn run_with(name: &str, settings: &[Setting], arguments: &[&str]) -> Ended {
         let (mut child, output) = spawn(name, settings, arguments);
-        let code = child.exit_code().await;
+        let code = child.exit_code_within(RUN_TIME).await;
         until("a program's last words", async || output.is_complete()).await;
         Ended { code, printed: output.text() }
     }

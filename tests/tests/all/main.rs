@@ -6,6 +6,7 @@ mod bounds;
 mod budgets;
 mod chromium;
 mod conformance;
+mod doctor;
 mod failover;
 mod hostile;
 mod leaving;

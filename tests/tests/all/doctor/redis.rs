@@ -1,0 +1,134 @@
+//! Redis that is away, refuses, forgets, or is another than the settings say.
+
+use tests::doctor::{Doctor, Report};
+use tests::redis::{Durability, RedisCluster, RedisServer};
+
+/// What the doctor says of a Redis at this URL; nothing else is there.
+async fn looks_at(url: &str) -> Report {
+    let doctor = Doctor::without_settings()
+        .given("WECHAT_APP_ID", "wx0123456789abcdef")
+        .given("WECHAT_TOKEN", "sometoken")
+        .given("WECHAT_ENCODING_AES_KEY", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG");
+    let report = doctor.given("REDIS_URL", url).looks().await;
+    report.is_readable();
+    report
+}
+
+#[tokio::test]
+async fn a_redis_that_keeps_what_it_is_told_is_all_well() {
+    let redis = RedisServer::start_durable().await;
+    for url in [redis.url(), redis.socket_url()] {
+        let report = looks_at(url.expose()).await;
+        report.is_well();
+        assert!(report.findings("warn", "redis").is_empty(), "{}", report.printed);
+        assert_eq!(report.findings("ok", "redis").len(), 3, "{}", report.printed);
+        report.says("ok", "clock", &["Redis' clock", "agree"]);
+    }
+    assert_eq!(redis.ask(&["DBSIZE"]).await, "0");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_or_hangs_is_given_up() {
+    let mut redis = RedisServer::absent(Durability::Memory).await;
+    looks_at("redis://127.0.0.1:1").await.fails_only("redis", &["refused", "REDIS_URL"]);
+    looks_at("redis://nowhere.invalid").await.fails_only("redis", &["no such name", "REDIS_URL"]);
+    looks_at(redis.url().expose()).await.fails_only("redis", &["cannot be reached"]);
+    redis.restart().await;
+    redis.pause();
+    let report = looks_at(redis.url().expose()).await;
+    report.fails_only("redis", &["no answer in time"]).says("skip", "clock", &["Redis' clock"]);
+    redis.unpause();
+    looks_at(redis.url().expose()).await.is_well();
+    // It waits for a TLS handshake that it never understands.
+    let tls = redis.url().expose().replacen("redis", "rediss", 1);
+    looks_at(&tls).await.fails_only("redis", &["no answer in time", "TLS"]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_from_a_server_that_is_away() {
+    let redis = RedisServer::start().await;
+    redis.ask(&["CONFIG", "SET", "requirepass", "correct-horse"]).await;
+    let with = |password: &str| redis.url().expose().replacen("://", &format!("://:{password}@"), 1);
+    looks_at(&with("battery-staple")).await.fails_only("redis", &["WRONGPASS", "password in REDIS_URL"]);
+    looks_at(redis.url().expose()).await.fails_only("redis", &["NOAUTH", "password in REDIS_URL"]);
+    looks_at(&with("correct-horse")).await.is_well();
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_says_why() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    looks_at(url.expose())
+        .await
+        .fails_only("redis", &["READONLY", "leads to a replica", "redis-sentinel://"]);
+    redis.ask(&["REPLICAOF", "NO", "ONE"]).await;
+    redis.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    looks_at(url.expose()).await.fails_only("redis", &["NOREPLICAS", "min-replicas-to-write"]);
+    redis.ask(&["CONFIG", "SET", "min-replicas-to-write", "0"]).await;
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    looks_at(url.expose()).await.fails_only("redis", &["OOM", "memory is full"]);
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    assert_eq!(redis.ask(&["DBSIZE"]).await, "0");
+}
+
+#[tokio::test]
+async fn a_server_that_may_forget_is_a_warning() {
+    let redis = RedisServer::start().await;
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let report = looks_at(redis.url().expose()).await;
+    report.is_well().says("warn", "redis", &["allkeys-lru", "noeviction"]);
+    report.says("warn", "redis", &["nothing on disk", "appendonly yes"]);
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    redis.ask(&["CONFIG", "SET", "save", "3600 1"]).await;
+    let report = looks_at(redis.url().expose()).await;
+    assert!(report.is_well().findings("warn", "redis").is_empty(), "{}", report.printed);
+}
+
+/// What docs/redis.md, "Versions", says that suffices.
+const ACL: &str = "resetkeys ~scanlogin:* resetchannels &scanlogin:inbox:* -@all +hello +auth +ping +info +client|id \
+                   +evalsha +eval +subscribe +publish +time +hmget +hget +hset +hincrby +get +set +incr +del +pexpire +pttl";
+
+#[tokio::test]
+async fn the_documented_acl_suffices_and_anything_less_is_named() {
+    let redis = RedisServer::start().await;
+    let url = redis.url().expose().replacen("://", "://scan-login:correct-horse@", 1);
+    let allow = async |rules: &str| {
+        let user = ["ACL", "SETUSER", "scan-login", "reset", "on", ">correct-horse"];
+        let rules: Vec<&str> =
+            user.into_iter().chain(ACL.split_whitespace()).chain(rules.split_whitespace()).collect();
+        redis.ask(&rules).await;
+    };
+    allow("").await;
+    let report = looks_at(&url).await;
+    report.is_well().says("warn", "redis", &["cannot be asked"]).says("ok", "redis", &["Redis 7"]);
+    for (less, says) in [
+        ("-hset", "HSET"),
+        ("-pexpire", "PEXPIRE"),
+        ("-time", "TIME"),
+        ("-hmget", "HMGET"),
+        ("-pttl", "PTTL"),
+        ("-eval", "EVAL"),
+        ("resetkeys ~other:*", "NOPERM"),
+    ] {
+        allow(less).await;
+        looks_at(&url).await.fails_only("redis", &[says, "ACL"]);
+    }
+    for less in ["resetchannels &other:*", "-subscribe", "-publish"] {
+        allow(less).await;
+        looks_at(&url).await.fails_only("redis", &["notices", "scanlogin:inbox:*"]);
+    }
+    allow("-info").await;
+    looks_at(&url).await.is_well().says("ok", "redis", &["version unknown"]);
+    assert_eq!(redis.ask(&["DBSIZE"]).await, "0");
+}
+
+#[tokio::test]
+async fn a_cluster_is_known_by_its_url_and_by_itself() {
+    let cluster = RedisCluster::start().await;
+    let url = cluster.url();
+    looks_at(url.expose()).await.is_well().says("ok", "redis", &["Cluster"]);
+    let single = url.expose().replacen("redis-cluster", "redis", 1);
+    let single = single.split('?').next().unwrap();
+    looks_at(single).await.fails_only("redis", &["node of a Cluster", "redis-cluster://"]);
+}
