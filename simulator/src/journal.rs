@@ -32,6 +32,8 @@ pub(crate) struct Counters {
     pub(crate) stable_tokens: u64,
     /// Those among them that were asked for with `force_refresh`.
     pub(crate) forced_tokens: u64,
+    /// Tokens of either endpoint that were made: the same one again is none.
+    pub(crate) tokens_made: u64,
     pub(crate) qr_codes: u64,
     pub(crate) user_infos: u64,
     pub(crate) custom_messages: u64,

@@ -20,6 +20,8 @@ pub(crate) struct Granted {
     pub(crate) token: String,
     /// Seconds that are left.
     pub(crate) expires_in: u64,
+    /// Whether it was made for this call.
+    pub(crate) is_new: bool,
 }
 
 /// Why there is no token.
@@ -80,7 +82,7 @@ impl Tokens {
     pub(crate) fn stable(&mut self, now: u64) -> Result<Granted, Error> {
         match &self.stable.current {
             Some(token) if token.good_until > now + OVERLAP => {
-                Ok(Granted { token: token.text.clone(), expires_in: token.good_until - now })
+                Ok(Granted { token: token.text.clone(), expires_in: token.good_until - now, is_new: false })
             }
             _ => self.stable.renew(now, OVERLAP),
         }
@@ -130,7 +132,7 @@ impl Tokens {
 impl Family {
     fn renew(&mut self, now: u64, overlap: u64) -> Result<Granted, Error> {
         let text = format!("97_{}{}", random::alphanumeric(61)?, random::alphanumeric(72)?);
-        let granted = Granted { token: text.clone(), expires_in: LIFE };
+        let granted = Granted { token: text.clone(), expires_in: LIFE, is_new: true };
         self.previous = self.current.replace(Token { text, good_until: now + LIFE });
         if let Some(previous) = &mut self.previous {
             previous.good_until = previous.good_until.min(now + overlap);
@@ -165,6 +167,7 @@ mod tests {
         let first = tokens.stable(NOON).unwrap();
         let same = tokens.stable(NOON + 6899).unwrap();
         assert_eq!((same.token, same.expires_in), (first.token.clone(), 301));
+        assert!(first.is_new && !same.is_new);
         let renewed = tokens.stable(NOON + 6900).unwrap();
         assert_ne!(renewed.token, first.token);
         assert_eq!(renewed.expires_in, 7200);

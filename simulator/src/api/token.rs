@@ -17,7 +17,9 @@ pub(super) fn classic(simulator: &Simulator, call: &Call) -> Result<Value, Refus
     must_be_the_account(simulator, of("grant_type"), of("appid"), of("secret"))?;
     let now = simulator.now();
     let granted = simulator.tokens().classic(now)?;
-    simulator.journal().counters.classic_tokens += 1;
+    let mut journal = simulator.journal();
+    journal.counters.classic_tokens += 1;
+    journal.counters.tokens_made += u64::from(granted.is_new);
     Ok(answer(&granted))
 }
 
@@ -37,6 +39,7 @@ pub(super) fn stable(simulator: &Simulator, call: &Call) -> Result<Value, Refusa
     let mut journal = simulator.journal();
     journal.counters.stable_tokens += 1;
     journal.counters.forced_tokens += u64::from(force);
+    journal.counters.tokens_made += u64::from(granted.is_new);
     Ok(answer(&granted))
 }
 

@@ -68,9 +68,14 @@ async fn the_log_counts_everything_and_tells_no_secret() {
     platform.get(&format!("/cgi-bin/user/info?access_token={token}&openid=oTheOpenid")).await;
     let log = platform.get_json("/simulator/log").await;
     let counters = &log["counters"];
-    for (name, count) in
-        [("stable_tokens", 2), ("qr_codes", 1), ("user_infos", 1), ("pushes", 1), ("attempts", 1)]
-    {
+    for (name, count) in [
+        ("stable_tokens", 2),
+        ("tokens_made", 1),
+        ("qr_codes", 1),
+        ("user_infos", 1),
+        ("pushes", 1),
+        ("attempts", 1),
+    ] {
         assert_eq!(counters[name], count, "{name}");
     }
     assert_eq!(counters["calls"]["/cgi-bin/stable_token"], 2);
