@@ -276,7 +276,8 @@ impl Connection<'_> {
         let retry_after = match time::timeout(QR_CODE_TIMEOUT, asked).await {
             Ok(Ok(code)) => return Ok(Some(code)),
             Ok(Err(error)) => {
-                tracing::warn!(login = %session.record_id(), %error, "no QR code");
+                // The platform's client tells operators, once and not for each login.
+                tracing::debug!(login = %session.record_id(), %error, "no QR code");
                 if error.made_nothing() {
                     self.gateway.backplane().give_back(&budgets).await;
                 }
@@ -284,7 +285,7 @@ impl Connection<'_> {
             }
             Err(_) => {
                 let (login, limit_s) = (session.record_id(), QR_CODE_TIMEOUT.as_secs());
-                tracing::warn!(%login, limit_s, "no QR code: the platform is too slow");
+                tracing::debug!(%login, limit_s, "no QR code: the platform is too slow");
                 RETRY_AFTER
             }
         };

@@ -161,14 +161,13 @@ async fn look_up(gateway: &Gateway, scan: &Scan) -> Person {
     match time::timeout(PERSON_TIMEOUT, gateway.platform().person(&scan.by)).await {
         Ok(Ok(person)) => person,
         Ok(Err(error)) => {
-            tracing::warn!(%error, "person not looked up, redeeming without unionid");
+            // The platform's client tells operators, once and not for each login.
+            tracing::debug!(%error, "person not looked up, redeeming without unionid");
             Person::default()
         }
         Err(_) => {
-            tracing::warn!(
-                limit_s = PERSON_TIMEOUT.as_secs(),
-                "person not looked up in time, redeeming without unionid"
-            );
+            let limit_s = PERSON_TIMEOUT.as_secs();
+            tracing::debug!(limit_s, "person not looked up in time, redeeming without unionid");
             Person::default()
         }
     }

@@ -1,7 +1,10 @@
 //! The platform's API: only the gateway calls it (docs/wechat.md, "Tokens", "QR codes", "User data").
 
 mod answer;
+mod breaker;
+mod endpoint;
 mod error;
+mod rest;
 mod token;
 
 use std::time::Duration;
@@ -10,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use shared::login::{OpenId, QrCode, Scene, Ticket};
 use shared::settings::Secret;
 
-use self::answer::Answer;
+use self::endpoint::Endpoint;
 pub use self::error::Error;
 use self::token::Tokens;
 
@@ -18,8 +21,11 @@ use self::token::Tokens;
 pub const API_BASE: &str = "https://api.weixin.qq.com";
 /// Connecting to the platform, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// One call, from the first byte to the last. A browser waits for at most four of them: a token, a code, and both again.
+/// One call, from the first byte to the last, with what is asked again while the platform is busy. A browser waits for at
+/// most four of them: a token, a code, and both again.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A look-up of a person: below the 2 s after which redeeming goes on without it, so that silence is noticed.
+const PERSON_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Longest text that we draw; the platform's has 45 characters (docs/wechat.md, "QR codes").
 const CONTENT_MAX: usize = 512;
 
@@ -45,12 +51,16 @@ pub struct Person {
     pub nickname: Option<String>,
 }
 
-/// A client of the API, with its access token.
+/// A client of the API, with its access token and what it has found out about the platform's state. A new one knows of no
+/// trouble, so its first call is made.
 #[derive(Debug)]
 pub struct Platform {
     http: reqwest::Client,
     account: Account,
     tokens: Tokens,
+    // Quotas and rights are each call's own.
+    codes: Endpoint,
+    people: Endpoint,
 }
 
 impl Platform {
@@ -71,14 +81,16 @@ impl Platform {
         }
         let http = builder.build().map_err(Error::unreachable)?;
         let tokens = Tokens::new(http.clone(), account.clone());
-        Ok(Self { http, account, tokens })
+        let codes = Endpoint::of_each("/cgi-bin/qrcode/create", CALL_TIMEOUT);
+        let people = Endpoint::of_each("/cgi-bin/user/info", PERSON_TIMEOUT);
+        Ok(Self { http, account, tokens, codes, people })
     }
 
     /// Makes a temporary QR code whose scans carry `scene`, for `lifetime` (whole seconds, at most 30 days).
     ///
     /// # Errors
     ///
-    /// The platform cannot be reached, refuses, or answers nonsense.
+    /// The platform cannot be reached, refuses, answers nonsense, or is given a rest after it did.
     pub async fn create_qr_code(&self, scene: &Scene, lifetime: Duration) -> Result<QrCode, Error> {
         #[derive(Serialize)]
         struct Request {
@@ -105,8 +117,8 @@ impl Platform {
             action_name: "QR_STR_SCENE",
             action_info: ActionInfo { scene: SceneInfo { scene_str: scene.expose() } },
         };
-        let url = format!("{}/cgi-bin/qrcode/create", self.account.api_base);
-        let created: Created = self.call(|http| http.post(&url).json(&request)).await?;
+        let url = self.codes.url(&self.account.api_base);
+        let created: Created = self.call(&self.codes, || self.http.post(&url).json(&request)).await?;
         let ticket = Ticket::parse(&created.ticket).ok_or(Error::Unreadable("the ticket"))?;
         if created.url.is_empty() || created.url.len() > CONTENT_MAX {
             return Err(Error::Unreadable("the QR code's text"));
@@ -118,11 +130,11 @@ impl Platform {
     ///
     /// # Errors
     ///
-    /// The platform cannot be reached, refuses, or answers nonsense.
+    /// The platform cannot be reached, refuses, answers nonsense, or is given a rest after it did.
     pub async fn person(&self, openid: &OpenId) -> Result<Person, Error> {
-        let url = format!("{}/cgi-bin/user/info", self.account.api_base);
-        let person: Person =
-            self.call(|http| http.get(&url).query(&[("openid", openid.expose()), ("lang", "zh_CN")])).await?;
+        let url = self.people.url(&self.account.api_base);
+        let query = [("openid", openid.expose()), ("lang", "zh_CN")];
+        let person: Person = self.call(&self.people, || self.http.get(&url).query(&query)).await?;
         let told = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(Person { unionid: told(person.unionid), nickname: told(person.nickname) })
     }
@@ -131,23 +143,26 @@ impl Platform {
     /// made once more.
     async fn call<T: serde::de::DeserializeOwned>(
         &self,
-        request: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
+        endpoint: &Endpoint,
+        request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<T, Error> {
-        let attempt = async |token: &Secret| {
-            let request = request(&self.http).query(&[("access_token", token.expose())]);
-            Answer::of(request).await?.read()
-        };
         let token = self.tokens.get().await?;
-        match attempt(&token).await {
-            Err(error) if error.is_about_the_token() => {
-                let token = self.tokens.replace(&token).await?;
-                attempt(&token).await.map_err(|error| match error {
-                    error if error.is_about_the_token() => Error::TokenNotTaken,
-                    error => error,
-                })
-            }
-            result => result,
-        }
+        let permit = endpoint.admit()?;
+        let with = |token: &Secret| {
+            let token = token.clone();
+            let request = &request;
+            move || request().query(&[("access_token", token.expose())])
+        };
+        let outcome = match endpoint.ask(&permit, with(&token)).await {
+            Err(error) if error.is_about_the_token() => match self.tokens.replace(&token).await {
+                Ok(token) => endpoint.ask(&permit, with(&token)).await.map_err(Error::after_a_new_token),
+                Err(Error::TokenNotTaken) => Err(Error::TokenNotTaken),
+                // That is the token endpoint's trouble, and says nothing about this one.
+                Err(error) => return Err(error),
+            },
+            outcome => outcome,
+        };
+        permit.settle(outcome)
     }
 
     /// Fetches the access token, unless a good one is held, and makes no call with it: for a diagnosis.

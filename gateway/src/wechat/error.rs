@@ -1,6 +1,9 @@
 //! What can go wrong with the platform, and what the operator does about it.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::rest::{Weight, whole_seconds};
 
 /// A call that failed. Its text is for operators and holds no secret: never the URL, which carries the access token.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -30,10 +33,32 @@ pub enum Error {
          another program force new tokens?"
     )]
     TokenNotTaken,
+    /// The platform is given a rest after it failed: this call was not made, or was the one that tried whether it works
+    /// again.
+    #[error("the WeChat API is not asked for {} s, for it failed", whole_seconds(*left).as_secs())]
+    Resting {
+        /// The last failure.
+        #[source]
+        cause: Arc<Error>,
+        /// What is left of the rest.
+        left: Duration,
+    },
+}
+
+/// What one log line speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Unreachable,
+    Status(u16),
+    Unreadable,
+    Code(i64),
+    TokenNotTaken,
 }
 
 /// Codes that mean: this access token is no good any more (docs/wechat.md, "Tokens").
 const TOKEN_CODES: [i64; 3] = [40001, 40014, 42001];
+/// The platform is busy.
+const BUSY: i64 = -1;
 /// Longest text of the platform's that goes into a log line.
 const MESSAGE_MAX: usize = 200;
 
@@ -61,23 +86,46 @@ impl Error {
     /// Whether the platform certainly did nothing: it said no, or was not asked.
     #[must_use]
     pub fn made_nothing(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::TokenNotTaken)
+        matches!(self, Self::Refused { .. } | Self::TokenNotTaken | Self::Resting { .. })
     }
 
-    /// When a browser may try again: soon after a hiccup, later when somebody has to do something first.
-    #[must_use]
-    pub fn retry_after(&self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Refused { code: -1, .. } | Self::Unreachable(_) | Self::Status(_) => 5,
-            Self::Refused { .. } | Self::Unreadable(_) | Self::TokenNotTaken => 60,
-        })
+    /// What a call came to that was made again with a new token.
+    pub(super) fn after_a_new_token(self) -> Self {
+        if self.is_about_the_token() { Self::TokenNotTaken } else { self }
+    }
+
+    /// Whether the platform asks for patience, and the same call may be made again (docs/wechat.md, "Rules for every
+    /// call"). That an answer did not come in time is something else: the platform may have worked.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Refused { code: BUSY, .. })
+    }
+
+    /// Which failures are the same to an operator.
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Unreachable(_) => Kind::Unreachable,
+            Self::Status(status) => Kind::Status(*status),
+            Self::Unreadable(_) => Kind::Unreadable,
+            Self::Refused { code, .. } => Kind::Code(*code),
+            Self::TokenNotTaken => Kind::TokenNotTaken,
+            Self::Resting { cause, .. } => cause.kind(),
+        }
+    }
+
+    /// Whether somebody has to do something, or had better: it does not end by itself, or not soon.
+    pub(super) fn needs_an_operator(&self) -> bool {
+        match self.weight() {
+            Some(Weight::Operator | Weight::Day) => true,
+            Some(Weight::Minute) | None => false,
+            Some(Weight::Hiccup) => matches!(self, Self::Refused { code, .. } if *code != BUSY),
+        }
     }
 }
 
 /// What to do about a code of the platform's (docs/wechat.md, "Error codes").
 fn advice(code: i64) -> &'static str {
     match code {
-        -1 => "the platform is busy, it will be asked again",
+        BUSY => "the platform is busy, it will be asked again",
         40001 | 40125 => "WECHAT_APP_SECRET is wrong, was reset, or is not this app id's",
         40002 | 41001 | 41002 | 41004 | 43002 | 43003 | 44002 | 47001 | 40052 | 40053 => {
             "this is a defect of scan-login, or WECHAT_API_BASE is not the platform: please report it"
@@ -90,12 +138,13 @@ fn advice(code: i64) -> &'static str {
             "the app secret is frozen: unfreeze it in the console, which takes effect in about 10 minutes"
         }
         45009 => {
-            "the day's quota is used up: wait for the platform's midnight, or clear the quota in the console"
+            "the day's quota is used up: wait for the platform's midnight, or clear the quota in the console and \
+             restart the gateways"
         }
         45011 => "too many calls in this minute: it will be asked again",
         48001 => {
-            "the account lacks the right to make QR codes: it must be a certified service account (服务号), or a test \
-             account (测试号)"
+            "the account lacks the right to this call: to make QR codes it must be a certified service account (服务号), \
+             or a test account (测试号)"
         }
         48004 => "the platform has blocked this API for the account: see the console's notices",
         50004 | 50007 => "the account or its interface is frozen: see the console's notices",

@@ -232,18 +232,19 @@ async fn frames_that_are_none_are_closed_with_1002() {
 #[tokio::test]
 async fn a_page_without_a_code_from_the_platform_stays_open_and_gets_one_later() {
     let stack = small(&[]).await;
-    let broken = json!({ "error": { "errcode": 48001, "calls": 1000, "path": "/cgi-bin/qrcode/create" } });
+    // Fewer failures than make the platform rest: that is tests/all/trouble.rs.
+    let broken = json!({ "not_json": { "calls": 1000, "path": "/cgi-bin/qrcode/create" } });
     faults(&stack, broken.clone()).await;
     let mut browser = stack.browser().await;
     for _ in 0..2 {
         let refusal = browser.message().await;
         assert_eq!(refusal["code"], "platform_unavailable", "{refusal}");
         assert!(refusal["retry_after"].as_u64().is_some_and(|seconds| seconds > 0), "{refusal}");
-        assert!(!refusal.to_string().contains("48001"), "that is the operator's: {refusal}");
+        assert!(!refusal.to_string().contains("JSON"), "that is the operator's: {refusal}");
         browser.refresh().await;
     }
     assert_eq!(browser.error().await, "platform_unavailable");
-    stack.gateways[0].prints("48001").await;
+    stack.gateways[0].prints("no JSON").await;
     faults(&stack, json!({})).await;
     browser.refresh().await;
     let shown = browser.qr_code().await;

@@ -27,4 +27,5 @@ mod resume;
 mod settings;
 mod slow_clients;
 mod standalone;
+mod trouble;
 mod wechatpy;

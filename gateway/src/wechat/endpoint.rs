@@ -1,0 +1,80 @@
+//! One kind of call to the platform: how long it may take, when it is made again, and when not at all.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::time::{self, Instant};
+
+use super::Error;
+use super::answer::Answer;
+use super::breaker::{Breaker, Permit, dice};
+use super::rest::jittered;
+
+/// How often a call that finds the platform busy is made again before it counts as failed.
+const REPEATS: u32 = 2;
+/// Before the first repetition; before the second it is twice as long.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A call of the API, and how it fares.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    path: &'static str,
+    /// For a call with its repetitions, from the first byte to the last.
+    limit: Duration,
+    breaker: Breaker,
+}
+
+impl Endpoint {
+    /// A call of which each is made for one login.
+    pub(super) fn of_each(path: &'static str, limit: Duration) -> Self {
+        Self { path, limit, breaker: Breaker::of_each(path) }
+    }
+
+    /// A call of which each is made for all logins.
+    pub(super) fn of_all(path: &'static str, limit: Duration) -> Self {
+        Self { path, limit, breaker: Breaker::of_all(path) }
+    }
+
+    /// Its address at the API whose base this is.
+    pub(super) fn url(&self, base: &str) -> String {
+        format!("{base}{}", self.path)
+    }
+
+    /// Leave to ask.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Resting`]: nobody asks at the moment.
+    pub(super) fn admit(&self) -> Result<Permit, Error> {
+        self.breaker.admit()
+    }
+
+    /// Asks, and asks again where the platform is busy. A time-out is not -1: the platform may have worked, so the call is
+    /// not repeated (docs/wechat.md, "Rules for every call"). The permit is still to be settled.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        permit: &Permit,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<T, Error> {
+        let (began, mut repeats) = (Instant::now(), 0);
+        loop {
+            let left = self.limit.saturating_sub(began.elapsed());
+            let answer = Answer::of(request().timeout(left)).await.and_then(Answer::read);
+            let pause = jittered(PAUSE * (1 << repeats), dice());
+            match answer {
+                // With less than half of the time another answer may not come in it.
+                Err(error)
+                    if error.is_busy()
+                        && repeats < REPEATS
+                        && began.elapsed() + pause < self.limit / 2
+                        && permit.may_ask_again() =>
+                {
+                    tracing::debug!(call = self.path, "the platform is busy, asking again");
+                    time::sleep(pause).await;
+                    repeats += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
