@@ -141,7 +141,10 @@ impl Plan {
         settings.push(setting("REDIS_URL", redis.url().expose()));
         settings.push(setting("DRAIN_TIME", "1s"));
         // All browsers of a test have one address.
-        settings.extend(["CLIENT", "NETWORK"].map(|whose| setting(format!("QR_LIMIT_PER_{whose}"), "off")));
+        let limits = ["PER_CLIENT", "PER_NETWORK", "TOTAL"];
+        settings.extend(limits.map(|of| setting(format!("QR_LIMIT_{of}"), "off")));
+        // nginx, and whoever plays a proxy.
+        settings.push(setting("TRUSTED_PROXIES", "127.0.0.0/8"));
         let callback_url = format!("http://{}/wechat/callback", nginx.address());
         settings.push(setting("SIMULATOR_CALLBACK_URL", callback_url));
         settings.extend(self.settings);
