@@ -1,7 +1,7 @@
 //! The client of the platform's API, against the simulator with every kind of trouble.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use futures_util::future::join_all;
@@ -323,7 +323,9 @@ async fn a_busy_platform_is_asked_three_times() {
     let world = World::new().await;
     for path in [STABLE_TOKEN, CREATE] {
         world.suffers(json!({"error": {"errcode": -1, "calls": 2, "path": path}})).await;
+        let began = Instant::now();
         makes_a_code(&world.client).await.unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(450), "not at once: {:?}", began.elapsed());
     }
     assert_eq!(world.traffic().await, (3, 1 + 3));
     let world = World::warm().await;
@@ -401,7 +403,8 @@ async fn a_used_up_quota_stops_the_calls_that_it_is_for_as_long_as_it_names() {
         assert!(error.retry_after().as_secs() <= told, "who waits as long as was told first finds it over");
         let (cause, left) = rests(error);
         assert_eq!(code_of(&cause), errcode);
-        assert!((60..=longest).contains(&left.as_secs()), "{errcode}: {left:?}");
+        // Something of it has passed.
+        assert!((50..=longest).contains(&left.as_secs()), "{errcode}: {left:?}");
         looks_up(&world.client).await.expect("another call has a quota of its own");
         assert_eq!(world.traffic().await, (1, 2), "{errcode}");
     }

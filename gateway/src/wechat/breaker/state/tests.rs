@@ -221,6 +221,21 @@ fn a_busy_platform_is_asked_again_until_others_found_it_busy_too() {
 }
 
 #[test]
+fn after_a_rest_that_hiccups_did_not_begin_a_probe_is_one_call_and_one_failure_enough() {
+    let mut world = World::new();
+    let late = world.passes();
+    let pass = world.passes();
+    world.fails(pass, refused(48001));
+    assert!(!world.state.may_ask_again(late), "nobody asks again during the rest");
+    world.waits();
+    let probe = world.probes();
+    assert!(!world.state.may_ask_again(probe));
+    assert_eq!(world.fails(probe, hiccup()), Rest(SECOND * 2));
+    world.waits();
+    world.probes();
+}
+
+#[test]
 fn where_one_failure_speaks_for_many_callers_it_is_enough() {
     let mut world = World { state: State::new(1), now: Instant::now() };
     let pass = world.passes();
