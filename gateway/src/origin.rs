@@ -47,9 +47,13 @@ fn split_authority(authority: &str) -> Option<(String, Option<u16>)> {
         return None;
     }
     let authority: Authority = authority.parse().ok()?;
-    let port = match authority.port_u16() {
-        None if authority.as_str().len() != authority.host().len() => return None,
-        port => port,
+    // The parser drops what stands between a bracket and the port, and takes a sign for a part of the port.
+    let port = match authority.as_str().strip_prefix(authority.host())? {
+        "" => None,
+        port => {
+            let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?;
+            Some(digits.parse().ok()?)
+        }
     };
     Some((authority.host().to_ascii_lowercase(), port))
 }
@@ -127,9 +131,19 @@ mod tests {
 
     #[test]
     fn a_list_of_nonsense_is_refused() {
-        for wrong in
-            ["*", "https://*.example.com", "example.com", "https://", "https://a b", "ws://a.example"]
-        {
+        for wrong in [
+            "*",
+            "https://*.example.com",
+            "example.com",
+            "https://",
+            "https://a b",
+            "ws://a.example",
+            "https://[::1]x",
+            "https://[::1]x:8443",
+            "https://a:+8443",
+            "https://a:",
+            "https://a:65536",
+        ] {
             assert!(wrong.parse::<Origin>().is_err(), "{wrong}");
         }
     }
