@@ -94,7 +94,8 @@ pub fn api_base(text: &str) -> Result<String, &'static str> {
     let url = reqwest::Url::parse(text).map_err(|_| "not a URL")?;
     let plain = url.query().is_none() && url.fragment().is_none() && url.has_host();
     if plain && matches!(url.scheme(), "http" | "https") {
-        Ok(text.trim_end_matches('/').to_owned())
+        // As the URL standard writes it: a blank at the end would become a part of every path.
+        Ok(url.as_str().trim_end_matches('/').to_owned())
     } else {
         Err("not an http or https URL without query")
     }
@@ -175,4 +176,22 @@ pub fn redeem_secret() -> Result<Option<Secret>, Invalid> {
 
 fn is_token(secret: &Secret) -> bool {
     secret.expose().bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_of_the_api_is_what_is_called() {
+        let read = |text| api_base(text).unwrap();
+        assert_eq!(read("https://api.weixin.qq.com"), "https://api.weixin.qq.com");
+        assert_eq!(read("http://127.0.0.1:8090/wechat//"), "http://127.0.0.1:8090/wechat");
+        for odd in [" http://simulator/ ", "http://simulator\n", "HTTP://Simulator", r"http:\\simulator\"] {
+            assert_eq!(read(odd), "http://simulator", "{odd:?}");
+        }
+        for wrong in ["", "simulator", "ftp://simulator", "http://", "http://a/?b", "http://a/#b"] {
+            assert!(api_base(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }
