@@ -9,7 +9,7 @@ pub mod limits;
 pub mod origin;
 mod page;
 pub mod protocol;
-mod qr;
+pub mod qr;
 mod redeem;
 pub mod settings;
 mod upgrade;

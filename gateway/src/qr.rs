@@ -8,7 +8,8 @@ const QUIET_ZONE: usize = 4;
 /// `content` as an SVG in a data URI, a few kilobytes long; `None` if it is too long for any QR code.
 ///
 /// One stroke of height 1 for each run of dark modules: a third of the size of a square for each module.
-pub(crate) fn data_uri(content: &str) -> Option<String> {
+#[must_use]
+pub fn data_uri(content: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(content, EcLevel::M).ok()?;
     let width = code.width();
     let size = width + 2 * QUIET_ZONE;

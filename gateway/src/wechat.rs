@@ -1,6 +1,6 @@
 //! The platform's API: only the gateway calls it (docs/wechat.md, "Tokens", "QR codes", "User data").
 
-mod answer;
+pub mod answer;
 mod breaker;
 mod endpoint;
 mod error;

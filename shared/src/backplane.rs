@@ -22,10 +22,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use self::budget::{Budget, Exhausted, LocalBudgets, NotRates, Rate, Rates};
-pub use self::hub::{Change, LoginWatch};
+pub use self::hub::{Change, LoginWatch, News, Standing};
 pub use self::memory::MemoryBackplane;
 pub use self::redis::{
-    BackplaneSettings, Diagnosis, Layout, MalformedUrl, RedisBackplane, Role, Undiagnosed,
+    BackplaneSettings, Diagnosis, Layout, MalformedUrl, RedisBackplane, Role, Undiagnosed, read_notice,
 };
 pub use self::stamp::{MessageHash, Stamp};
 use crate::login::{

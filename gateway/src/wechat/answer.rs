@@ -10,7 +10,7 @@ const ANSWER_MAX: usize = 64 * 1024;
 
 /// An answer's whole body.
 #[derive(Debug)]
-pub(super) struct Answer(Vec<u8>);
+pub struct Answer(pub Vec<u8>);
 
 fn parse(text: &str) -> serde_json::Result<Map<String, Value>> {
     serde_json::from_str(text)
@@ -33,8 +33,12 @@ impl Answer {
         Ok(Self(body))
     }
 
-    /// The answer as the call's own type, or the platform's refusal.
-    pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, Error> {
+    /// The answer as the call's own type.
+    ///
+    /// # Errors
+    ///
+    /// The platform's refusal, or no JSON object that fits the type.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, Error> {
         let text = String::from_utf8_lossy(&self.0);
         let object = parse(&text)
             // Old nicknames carry raw control characters; outside of strings they are only blanks

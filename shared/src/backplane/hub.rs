@@ -13,19 +13,23 @@ use crate::login::{ConnectionId, Deadlines, LoginRecord, LoginState, RecordId};
 
 /// What a notice says: enough for the push, and the version that decides whether it is news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct News {
-    pub(super) version: u64,
-    pub(super) standing: Standing,
+pub struct News {
+    /// How many moves the record has made.
+    pub version: u64,
+    /// What it has come to.
+    pub standing: Standing,
     /// The connection that has the session.
-    pub(super) connection: ConnectionId,
+    pub connection: ConnectionId,
 }
 
 /// A login's state, as far as its browser cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
+    /// Nobody has scanned.
     Waiting,
     /// Scanned or redeemed: the browser gets the same message.
     Scanned,
+    /// The store does not know the login any more.
     Gone,
 }
 

@@ -27,6 +27,7 @@ use self::connection::{ATTEMPTS, Connection};
 pub use self::diagnosis::{Diagnosis, Layout, Undiagnosed};
 use self::durable::Durable;
 use self::inbox::Inbox;
+pub use self::inbox::read_notice;
 use self::keys::{Keys, login_keys};
 use self::scripts::{Scripts, evaluate};
 use super::budget::{Budget, Exhausted, LocalBudgets};

@@ -105,7 +105,7 @@ impl Reader {
     async fn read(&self, notices: &mut tokio::sync::broadcast::Receiver<Message>) -> RecvError {
         loop {
             match notices.recv().await {
-                Ok(message) => match message.value.as_str().as_deref().and_then(parse) {
+                Ok(message) => match message.value.as_str().as_deref().and_then(read_notice) {
                     Some((login, news)) => self.hub.tell(login, news),
                     None => tracing::warn!("a notice makes no sense: does another program use our channel?"),
                 },
@@ -209,8 +209,10 @@ fn jittered(time: Duration) -> Duration {
     time.mul_f64(0.5 + lot)
 }
 
-/// Reads a notice: the login, its version, its state, the connection that has it.
-fn parse(notice: &str) -> Option<(RecordId, News)> {
+/// Reads a notice: the login, its version, its state, the connection that has it. `None` for what no script of ours
+/// publishes.
+#[must_use]
+pub fn read_notice(notice: &str) -> Option<(RecordId, News)> {
     let mut words = notice.split(' ');
     let mut word = || words.next();
     let login = RecordId::parse(word()?)?;
