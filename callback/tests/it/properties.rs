@@ -7,6 +7,8 @@ use callback::signature::Token;
 use callback::xml;
 use proptest::prelude::*;
 
+use crate::vectors::{encrypt_as_it_is, layout};
+
 /// Text that looks like XML often enough to get anywhere.
 fn nearly_xml() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
@@ -49,6 +51,20 @@ proptest! {
         let rotated = AesKeys::parse(&format!("{other},{key}")).unwrap();
         let (read, _) = rotated.decrypt(&encrypted, &app_id).unwrap();
         prop_assert_eq!(read, message);
+    }
+
+    /// Lengths are around the edges of the padding's blocks, and the figures those of [`layout`], which the vectors confirm.
+    #[test]
+    fn any_key_account_and_length_have_the_layout_of_the_vectors(
+        key in "[A-Za-z0-9+/]{43}", random: [u8; 16], app_id in "[!-~]{1,64}", other in "[!-~]{1,64}",
+        blocks in 0..8usize, edge in 0..5usize, byte: u8,
+    ) {
+        let length = (blocks * 32 + edge + 30).saturating_sub(20 + app_id.len() % 32);
+        let (aes, message) = (AesKey::parse(&key).unwrap(), vec![byte; length]);
+        let encrypted = encrypt_as_it_is(&key, &layout(&random, &message, &app_id));
+        prop_assert_eq!(aes.encrypt(random, &message, &app_id), encrypted.clone());
+        prop_assert_eq!(aes.decrypt(&encrypted, &app_id), Ok(message));
+        prop_assert_eq!(aes.decrypt(&encrypted, &other).is_ok(), app_id == other);
     }
 
     #[test]
