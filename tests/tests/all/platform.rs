@@ -12,7 +12,7 @@ use shared::settings::Secret;
 use simulator::{Config, Simulator};
 use tests::patience::{within, within_time};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 const CREATE: &str = "/cgi-bin/qrcode/create";
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
