@@ -1,0 +1,43 @@
+//! A gateway in memory, whose platform cannot be reached.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use gateway::wechat::Account;
+use gateway::{Config, Gateway};
+use shared::backplane::{Backplane, MemoryBackplane};
+use shared::settings::Secret;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+/// The application's secret.
+pub const SECRET: &str = "redeem-secret-0123456789";
+
+/// Runs everything on the fuzzer's own thread.
+pub static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
+
+/// Where the gateway's logins are.
+pub static BACKPLANE: LazyLock<Backplane> = LazyLock::new(|| Backplane::Memory(MemoryBackplane::default()));
+
+/// The gateway.
+pub static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| {
+    // Once in a process; the only error is that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = Config {
+        account: Account {
+            app_id: crate::account::APP_ID.to_owned(),
+            app_secret: Secret::new("0123456789abcdef0123456789abcdef"),
+            // No host has this port: connecting fails at once, and nothing leaves the process.
+            api_base: "http://127.0.0.1:0".to_owned(),
+        },
+        redeem_secret: Some(Secret::new(SECRET)),
+        display_name: "微信用户".to_owned(),
+        scene_ttl: Duration::from_secs(120),
+        session_ttl: Duration::from_secs(900),
+        allowed_origins: Vec::new(),
+        max_connections: 100,
+        replica: "fuzz".to_owned(),
+    };
+    Gateway::new(config, BACKPLANE.clone(), CancellationToken::new()).unwrap()
+});
