@@ -1,7 +1,7 @@
 //! C5: what the callback's program does with bodies that are far too large.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use callback::signature::Token;
 use futures_util::future::join_all;
@@ -69,7 +69,6 @@ async fn crowd(callback: &Program, requests: &Arc<Vec<(String, Vec<u8>)>>) {
         let requests = requests.clone();
         tokio::spawn(async move {
             let (head, body) = &requests[n % requests.len()];
-            let start = Instant::now();
             let (mut read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
             let mut answer = [0; 12];
             let sends = async {
@@ -80,7 +79,6 @@ async fn crowd(callback: &Program, requests: &Arc<Vec<(String, Vec<u8>)>>) {
             let (answered, ()) = tokio::join!(within("an answer", read.read_exact(&mut answer)), sends);
             answered.unwrap();
             assert!(answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
-            assert!(start.elapsed() < Duration::from_secs(5), "quickly: {:?}", start.elapsed());
         })
     });
     for sender in join_all(senders).await {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use callback::signature::Token;
 use reqwest::StatusCode;
+use serde_json::Value;
 use shared::backplane::{LoginWatch, Role, Stamp};
 use shared::login::{Deadlines, OpenId, QrCode, Scene, SessionId, Ticket};
 use tests::http;
@@ -280,7 +281,6 @@ async fn c9_all_that_may_be_slow_together_is_answered_in_time() {
     world.gets(0, &world.push(world.event(&person, "CLICK", "", "")), (StatusCode::OK, "success")).await;
     let push = world.push(world.scan(&login, &person));
     world.networks[0].delay(Duration::from_millis(480));
-    let start = Instant::now();
     let mut platform = TcpStream::connect(world.callbacks[0].public()).await.unwrap();
     let framing = format!("host: x\r\nconnection: close\r\ncontent-length: {}", push.body.len());
     let head = format!("POST {} HTTP/1.1\r\n{framing}\r\n\r\n", push.path());
@@ -289,8 +289,12 @@ async fn c9_all_that_may_be_slow_together_is_answered_in_time() {
     platform.write_all(push.body.as_bytes()).await.unwrap();
     let mut answer = String::new();
     within("the answer", platform.read_to_string(&mut answer)).await.unwrap();
-    assert!(start.elapsed() < ANSWER_TIME, "{:?}", start.elapsed());
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains(RETRY.1), "{answer}");
+    // As the callback measures it: this comes so close to the limit that a busy machine's delays would count.
+    let printed = world.callbacks[0].printed();
+    let last = printed.lines().rfind(|line| line.contains("answered a push")).unwrap();
+    let elapsed_ms = serde_json::from_str::<Value>(last).unwrap()["elapsed_ms"].as_u64().unwrap();
+    assert!((1700..4500).contains(&elapsed_ms), "{elapsed_ms}");
     world.networks[0].heal();
     world.gets(1, &push, SUCCESS).await;
 }
