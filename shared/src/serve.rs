@@ -88,6 +88,8 @@ impl Server {
         let leaving = self.departure.leaving();
         let mut serving = tokio::spawn(serve(self.public, public, self.max_sockets, leaving.clone()));
         tokio::select! {
+            // The accept loop ends by leaving, too: both may be ready, and only one of them is a defect.
+            biased;
             () = leaving.cancelled() => {}
             ended = &mut serving => return ended.map_err(io::Error::other),
         }
