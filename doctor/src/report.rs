@@ -74,6 +74,11 @@ impl Finding {
         Self { status: Status::Fail, check, found: found.into(), remedy: Some(remedy.into()) }
     }
 
+    /// It does not work, and what was found says itself what to do.
+    pub(crate) fn fail_as_said(check: &'static str, found: impl Into<String>) -> Self {
+        Self { status: Status::Fail, check, found: found.into(), remedy: None }
+    }
+
     /// It was not looked at, and why.
     pub(crate) fn skip(check: &'static str, why: impl Into<String>) -> Self {
         Self { status: Status::Skip, check, found: why.into(), remedy: None }

@@ -72,6 +72,8 @@ pub(crate) struct Deployment {
     pub(crate) api_base: Known<String>,
     /// `None`: logins are in memory.
     pub(crate) redis_url: Known<Option<Secret>>,
+    /// How many replicas of Redis a login waits for.
+    pub(crate) replication_wait: u8,
     /// What pushes are signed with.
     pub(crate) token: Known<Token>,
     /// How pushes travel.
@@ -167,6 +169,8 @@ impl Deployment {
             foreign: Foreign::hiding(SECRETS.iter().filter_map(|name| secret(name).ok().flatten())),
             services,
             problems,
+            // Both read the same variable.
+            replication_wait: gateway.backplane.replication_wait,
             redeem_secret,
             api_base,
             redis_url,
@@ -191,6 +195,7 @@ impl Deployment {
             account: not(),
             api_base: not(),
             redis_url: not(),
+            replication_wait: 0,
             token: not(),
             wrapping: not(),
             original_id: None,

@@ -25,7 +25,7 @@ pub(super) async fn check(deployment: &Deployment) -> (Vec<Finding>, Option<Diag
         }
         Err(why) => return (vec![Finding::skip(NAME, why)], None),
     };
-    let diagnosis = time::timeout(LIMIT, Diagnosis::of(url)).await;
+    let diagnosis = time::timeout(LIMIT, Diagnosis::of(url, deployment.replication_wait)).await;
     let diagnosis =
         diagnosis.unwrap_or_else(|_| Err(Undiagnosed::Unreachable("no answer in time".to_owned())));
     match diagnosis {
@@ -76,6 +76,7 @@ fn findings(deployment: &Deployment, diagnosis: &Diagnosis) -> Vec<Finding> {
         Finding::warn(NAME, found, "every login takes several round trips: move it nearer, look at its load")
     });
     findings.extend(refusals(deployment, diagnosis));
+    findings.extend(replicas(deployment, diagnosis));
     findings.extend(unwise(diagnosis));
     findings
 }
@@ -107,6 +108,30 @@ fn refusals(deployment: &Deployment, diagnosis: &Diagnosis) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether as many replicas follow as a login waits for.
+fn replicas(deployment: &Deployment, diagnosis: &Diagnosis) -> Option<Finding> {
+    let wanted = deployment.replication_wait;
+    Some(match diagnosis.copies.as_ref()? {
+        Ok(copies) if *copies >= u64::from(wanted) => Finding::ok(
+            NAME,
+            format!("replicas that have what was written: {copies} (REPLICATION_WAIT={wanted})"),
+        ),
+        Ok(copies) => {
+            let found = format!(
+                "REPLICATION_WAIT is {wanted}, and replicas that have what was written are {copies}: nobody can log in"
+            );
+            let remedy =
+                "connect more replicas, or see why they lag (INFO replication), or lower REPLICATION_WAIT";
+            Finding::fail(NAME, found, remedy)
+        }
+        Err(why) => {
+            let why = deployment.foreign.show(why);
+            let remedy = refusal_remedy(&why, false);
+            Finding::fail(NAME, format!("refuses what REPLICATION_WAIT needs: {why} (WAIT)"), remedy)
+        }
+    })
 }
 
 /// One text for refusals that are the same but for the command: `HSET, SET: READONLY …`.

@@ -16,9 +16,7 @@ pub(super) fn check(deployment: &Deployment) -> Vec<Finding> {
         .problems
         .iter()
         .map(|problem| {
-            // It says itself what belongs there.
-            let found = format!("{}: {}", problem.services.join(", "), problem.invalid);
-            Finding { remedy: None, ..Finding::fail(NAME, found, "") }
+            Finding::fail_as_said(NAME, format!("{}: {}", problem.services.join(", "), problem.invalid))
         })
         .collect();
     for service in &deployment.services {

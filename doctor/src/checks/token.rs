@@ -79,6 +79,7 @@ pub(super) fn failure(check: &'static str, deployment: &Deployment, error: &Erro
             let remedy = console::remedy(*code, message).unwrap_or_else(|| (*advice).to_owned());
             Finding::fail(check, format!("the platform refuses with {code}: {}", show(message)), remedy)
         }
+        Error::Resting { cause, .. } => failure(check, deployment, cause),
         // The others say in their text what to do, behind a colon.
         error => {
             let text = show(&error.to_string());

@@ -6,15 +6,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fred::clients::Client;
 use fred::error::Error as FredError;
 use fred::interfaces::{ClientLike, EventInterface, LuaInterface, PubsubInterface};
+use fred::types::scripts::Script;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use fred::util::redis_keyslot;
 use tokio::time::{self, Instant};
 use uuid::Uuid;
 
 use super::connection::{self, ATTEMPTS, FirstTry};
+use super::durable::WAIT_MS;
 use super::keys::{Keys, login_keys};
 use super::{MalformedUrl, number};
-use crate::login::SessionId;
+use crate::login::{RecordId, SessionId};
 use crate::settings::Secret;
 
 /// Events of the diagnosis' client.
@@ -52,6 +54,9 @@ pub struct Diagnosis {
     pub times: Option<(SystemTime, SystemTime)>,
     /// What the moves need and the server refuses, in its own words; empty when all is well.
     pub refused: Vec<String>,
+    /// How many replicas have what was written, as `WAIT` says, or why it says nothing. `None` where nobody waits for
+    /// replicas.
+    pub copies: Option<Result<u64, String>>,
     /// Whether a notice came through, and what was said if not.
     pub notices: Result<(), String>,
     /// The `maxmemory-policy`, where the server tells it.
@@ -83,28 +88,31 @@ impl Diagnosis {
         connection::client(url, EVENTS, ATTEMPTS, FirstTry::Counts).map(drop)
     }
 
-    /// Connects, asks and leaves. Every question has its own limit of about two seconds.
+    /// Connects, asks and leaves. Every question has its own limit of about two seconds. `replication_wait` is how many
+    /// replicas a move waits for (`REPLICATION_WAIT`).
     ///
     /// # Errors
     ///
     /// There is no connection, or nothing is answered on it.
-    pub async fn of(url: &Secret) -> Result<Self, Undiagnosed> {
+    pub async fn of(url: &Secret, replication_wait: u8) -> Result<Self, Undiagnosed> {
         let client = connection::client(url, EVENTS, ATTEMPTS, FirstTry::Counts)?;
         let unreachable = |error: FredError| Undiagnosed::Unreachable(error.details().to_owned());
         client.init().await.map_err(unreachable)?;
-        let diagnosis = Self::ask(&client).await.map_err(unreachable);
+        let diagnosis = Self::ask(&client, replication_wait).await.map_err(unreachable);
         // Nothing hangs on the answer.
         let _ = time::timeout(NOTICE_TIMEOUT, client.quit()).await;
         diagnosis
     }
 
-    async fn ask(client: &Client) -> Result<Self, FredError> {
+    async fn ask(client: &Client, replication_wait: u8) -> Result<Self, FredError> {
         let asked = Instant::now();
         client.ping::<()>(None).await?;
         let answer_time = asked.elapsed();
         let info = Info::of(client).await;
         let is = |field: &str, value: &str| info.get(field) == Some(value);
-        let (times, refused) = probe(client).await;
+        let login = SessionId::random().record_id();
+        let (times, refused) = probe(client, login).await;
+        let copies = copies(client, login, replication_wait).await;
         Ok(Self {
             layout: layout(client),
             in_cluster: is("redis_mode", "cluster") || is("cluster_enabled", "1"),
@@ -113,6 +121,7 @@ impl Diagnosis {
             answer_time,
             times,
             refused,
+            copies,
             eviction: info.get("maxmemory_policy").map(str::to_owned),
             append_only: info.get("aof_enabled").map(|enabled| enabled == "1"),
             snapshots: snapshots(client).await,
@@ -130,25 +139,44 @@ fn layout(client: &Client) -> Layout {
     }
 }
 
-/// Runs all that the moves are made of. Within the script each command's refusal is an answer, not an error, on which
-/// the client library would connect anew.
-async fn probe(client: &Client) -> (Option<(SystemTime, SystemTime)>, Vec<String>) {
+/// Runs all that the moves are made of, by its text and by its hash, as the moves are. Within the script each command's
+/// refusal is an answer, not an error, on which the client library would connect anew.
+async fn probe(client: &Client, login: RecordId) -> (Option<(SystemTime, SystemTime)>, Vec<String>) {
+    let script = Script::from_lua(include_str!("../probe.lua"));
+    let text = script.lua().cloned().unwrap_or_default();
     let before = SystemTime::now();
-    let keys = login_keys(SessionId::random().record_id());
-    let answer = client.eval(include_str!("../probe.lua"), keys, vec![number(PROBE_LIFE)]).await;
+    let by_text = client.eval::<Value, _, _, _>(text, login_keys(login), vec![number(PROBE_LIFE)]).await;
     let ours = before + before.elapsed().unwrap_or_default() / 2;
-    match answer.and_then(|answer: Value| answer.convert::<Vec<String>>()) {
-        Err(error) => (None, vec![error.details().to_owned()]),
-        Ok(answer) => {
-            let part = |index: usize| answer.get(index)?.parse().ok();
-            let theirs = part(0).filter(|seconds| *seconds > 0).map(|seconds| {
-                UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_micros(part(1).unwrap_or(0))
-            });
-            // Behind the refusal the server names the script and the line.
-            let refusal = |text: &String| text.split(" script: ").next().unwrap_or_default().to_owned();
-            (theirs.map(|theirs| (theirs, ours)), answer.iter().skip(2).map(refusal).collect())
+    let by_hash = script.evalsha::<Value, _, _, _>(client, login_keys(login), vec![number(PROBE_LIFE)]).await;
+    let (mut times, mut refused) = (None, Vec::new());
+    for (command, answer) in [("EVAL", by_text), ("EVALSHA", by_hash)] {
+        match answer.and_then(Value::convert::<Vec<String>>) {
+            Err(error) => refused.push(format!("{command}: {}", error.details())),
+            Ok(answer) => {
+                let part = |index: usize| answer.get(index)?.parse().ok();
+                times = times.or_else(|| {
+                    let seconds = part(0).filter(|seconds| *seconds > 0)?;
+                    let theirs = Duration::from_secs(seconds) + Duration::from_micros(part(1)?);
+                    Some((UNIX_EPOCH + theirs, ours))
+                });
+                // Behind the refusal the server names the script and the line.
+                let refusal = |text: &String| text.split(" script: ").next().unwrap_or_default().to_owned();
+                refused.extend(answer.iter().skip(2).map(refusal));
+            }
         }
     }
+    (times, refused)
+}
+
+/// Waits for replicas as a move does, for what the probe has written on the same connection.
+async fn copies(client: &Client, login: RecordId, replicas: u8) -> Option<Result<u64, String>> {
+    let key = Keys::login(login);
+    let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
+    let wait = CustomCommand::new_static("WAIT", slot, false);
+    let words = vec![replicas.to_string(), WAIT_MS.to_string()];
+    let said =
+        async { client.custom::<u64, _>(wait, words).await.map_err(|error| error.details().to_owned()) };
+    if replicas == 0 { None } else { Some(said.await) }
 }
 
 /// Subscribes to a channel that is a process's inbox by its name, has it acknowledged, and tells ourselves something.

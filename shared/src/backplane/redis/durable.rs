@@ -17,7 +17,7 @@ use crate::settings::Secret;
 
 /// How long the primary waits for its replicas, in milliseconds. A script that the server does not know yet is waited for
 /// twice within the time of a move.
-const WAIT_MS: u32 = 500;
+pub(super) const WAIT_MS: u32 = 500;
 
 /// A connection of its own, for WAIT keeps all that come behind it waiting.
 #[derive(Clone, Debug)]

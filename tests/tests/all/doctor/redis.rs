@@ -1,11 +1,17 @@
 //! Redis that is away, refuses, forgets, or is another than the settings say.
 
 use tests::doctor::{Doctor, Report};
-use tests::redis::{Durability, RedisCluster, RedisServer};
+use tests::redis::{Durability, RedisCluster, RedisSentinel, RedisServer};
 
 /// What the doctor says of a Redis at this URL; nothing else is there.
 async fn looks_at(url: &str) -> Report {
+    looks_waiting_at(url, 0).await
+}
+
+/// The same, where logins wait for replicas.
+async fn looks_waiting_at(url: &str, replication_wait: u8) -> Report {
     let doctor = Doctor::without_settings()
+        .given("REPLICATION_WAIT", &replication_wait.to_string())
         .given("WECHAT_APP_ID", "wx0123456789abcdef")
         .given("WECHAT_TOKEN", "sometoken")
         .given("WECHAT_ENCODING_AES_KEY", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG");
@@ -87,7 +93,7 @@ async fn a_server_that_may_forget_is_a_warning() {
 
 /// What docs/redis.md, "Versions", says that suffices.
 const ACL: &str = "resetkeys ~scanlogin:* resetchannels &scanlogin:inbox:* -@all +hello +auth +ping +info +client|id \
-                   +evalsha +eval +subscribe +publish +time +hmget +hget +hset +hincrby +get +set +incr +del +pexpire +pttl";
+                   +evalsha +eval +subscribe +publish +time +hmget +hget +hset +hincrby +get +set +incr +del +pexpire +pttl +wait";
 
 #[tokio::test]
 async fn the_documented_acl_suffices_and_anything_less_is_named() {
@@ -108,7 +114,8 @@ async fn the_documented_acl_suffices_and_anything_less_is_named() {
         ("-time", "TIME"),
         ("-hmget", "HMGET"),
         ("-pttl", "PTTL"),
-        ("-eval", "EVAL"),
+        ("-eval", "(EVAL)"),
+        ("-evalsha", "(EVALSHA)"),
         ("resetkeys ~other:*", "NOPERM"),
     ] {
         allow(less).await;
@@ -118,6 +125,9 @@ async fn the_documented_acl_suffices_and_anything_less_is_named() {
         allow(less).await;
         looks_at(&url).await.fails_only("redis", &["notices", "scanlogin:inbox:*"]);
     }
+    allow("-wait").await;
+    looks_at(&url).await.is_well();
+    looks_waiting_at(&url, 1).await.fails_only("redis", &["REPLICATION_WAIT", "WAIT", "ACL"]);
     allow("-info").await;
     looks_at(&url).await.is_well().says("ok", "redis", &["version unknown"]);
     assert_eq!(redis.ask(&["DBSIZE"]).await, "0");
@@ -131,4 +141,18 @@ async fn a_cluster_is_known_by_its_url_and_by_itself() {
     let single = url.expose().replacen("redis-cluster", "redis", 1);
     let single = single.split('?').next().unwrap();
     looks_at(single).await.fails_only("redis", &["node of a Cluster", "redis-cluster://"]);
+}
+
+#[tokio::test]
+async fn replicas_that_a_login_waits_for_must_be_there() {
+    let mut sentinel = RedisSentinel::start().await;
+    let url = sentinel.url();
+    let report = looks_at(url.expose()).await;
+    report.is_well().says("ok", "redis", &["by way of Sentinel"]);
+    assert_eq!(report.findings("ok", "redis").len(), 3, "{}", report.printed);
+    looks_waiting_at(url.expose(), 1).await.is_well().says("ok", "redis", &["REPLICATION_WAIT=1"]);
+    let says = ["REPLICATION_WAIT is 2", "are 1", "nobody can log in", "more replicas"];
+    looks_waiting_at(url.expose(), 2).await.fails_only("redis", &says);
+    sentinel.stop_replicating().await;
+    looks_waiting_at(url.expose(), 1).await.fails_only("redis", &["REPLICATION_WAIT is 1", "are 0"]);
 }
