@@ -121,7 +121,8 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use shared::backplane::MemoryBackplane;
+    use shared::backplane::{BackplaneSettings, MemoryBackplane, RedisBackplane, Role};
+    use shared::settings::Secret;
     use tokio::task::yield_now;
 
     use super::*;
@@ -153,6 +154,23 @@ mod tests {
         assert!(!guard.admits(stamp(1), other, deadline).await.unwrap());
         assert!(guard.admits(stamp(1), first, deadline).await.unwrap());
         assert!(guard.unconfirmed().is_empty());
+    }
+
+    #[tokio::test]
+    async fn c9_a_backplane_that_never_answers_is_not_waited_for() {
+        let nobody = Secret::new("redis://127.0.0.1:1");
+        let redis = RedisBackplane::connect(&nobody, Role::Moves, &BackplaneSettings::default()).unwrap();
+        let guard = Guard::new(Backplane::Redis(redis), LIFE);
+        let [first, other] = messages();
+        // The second is known here already.
+        for _ in 0..2 {
+            let (began, deadline) = (Instant::now(), Instant::now() + Duration::from_millis(10));
+            let admitted = guard.admits(stamp(1), first, deadline).await;
+            assert!(matches!(admitted, Err(Unanswered::Late)), "{admitted:?}");
+            assert!(began.elapsed() < Duration::from_secs(1), "the backplane itself takes longer");
+        }
+        let deadline = Instant::now() + LIFE;
+        assert!(matches!(guard.admits(stamp(1), other, deadline).await, Ok(false)));
     }
 
     #[tokio::test]

@@ -1,12 +1,12 @@
 //! What is refused with 403, and changes nothing.
 
 use axum::http::StatusCode;
-use callback::Mode;
 use callback::cipher::{AesKey, AesKeys};
+use callback::{Config, Mode};
 
 use crate::platform::{
-    ALICE, APP_ID, BOB, KEY, Login, MAX_SKEW, OLD_KEY, OURS, Platform, Push, compatible, event, now, safe,
-    success, token,
+    ALICE, APP_ID, BOB, KEY, Login, MAX_SKEW, OLD_KEY, OURS, Platform, Push, compatible, config, event,
+    message, now, safe, success, token,
 };
 
 /// Each push is refused, none has moved the login, and the real scan still works.
@@ -30,6 +30,8 @@ async fn c1_signature_missing_or_wrong_is_refused() {
     let without_nonce =
         push.clone().replacing("nonce", "").replacing("signature", &token().sign(&timestamp, ""));
     let doubled = push.clone().with("nonce", &value(&push, "nonce"));
+    let encrypted = encrypted_part(&push);
+    let endless = Push::encrypted_with(&timestamp, &"1".repeat(129), &encrypted, "");
     let wrong = [
         push.clone().without("signature"),
         push.clone().without("timestamp"),
@@ -44,8 +46,8 @@ async fn c1_signature_missing_or_wrong_is_refused() {
         push.clone().with_body(other.body.clone()),
         push.clone().replacing("nonce", &value(&other, "nonce")),
         doubled,
-        without_nonce
-            .replacing("msg_signature", &token().sign_encrypted(&timestamp, "", &encrypted_part(&push))),
+        endless,
+        without_nonce.replacing("msg_signature", &token().sign_encrypted(&timestamp, "", &encrypted)),
     ];
     refused(&platform, &login, wrong).await;
 }
@@ -180,6 +182,40 @@ async fn c4_another_accounts_message_is_refused() {
         platform.push(&scan).with_body(outside),
     ];
     refused(&platform, &login, wrong).await;
+}
+
+#[tokio::test]
+async fn c4_without_an_original_id_the_app_id_alone_names_the_account() {
+    for mode in [safe(), Mode::Plain] {
+        let platform = Platform::of(Config { original_id: None, ..config(mode) });
+        let to_another = message(ALICE, "text", "").replace(OURS, "gh_another");
+        assert_eq!(platform.answer(platform.push(&to_another)).await.status, StatusCode::OK);
+    }
+    let mut platform = Platform::of(Config { original_id: None, ..config(safe()) });
+    platform.app_id = "wx0000000000000000";
+    let elsewhere = platform.push(&message(ALICE, "text", ""));
+    assert_eq!(platform.answer(elsewhere).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn c4_a_push_without_the_outer_address_is_opened() {
+    let platform = Platform::new(safe());
+    let push = platform.push(&message(ALICE, "text", ""));
+    let body = String::from_utf8(push.body.clone()).unwrap();
+    let body = body.replace(&format!("<ToUserName><![CDATA[{OURS}]]></ToUserName>"), "");
+    assert!(platform.answer(push.with_body(body)).await.shown(&platform).is_some());
+}
+
+#[tokio::test]
+async fn two_answers_are_never_encrypted_alike() {
+    let platform = Platform::new(safe());
+    let push = platform.push(&message(ALICE, "text", ""));
+    let (first, second) = (platform.answer(push.clone()).await, platform.answer(push).await);
+    let part =
+        |answer: &str| answer.split("<![CDATA[").nth(1).unwrap().split("]]>").next().unwrap().to_owned();
+    // Beyond what the first, random block makes different.
+    assert_ne!(part(&first.body)[..20], part(&second.body)[..20]);
+    assert!(first.shown(&platform).is_some() && second.shown(&platform).is_some());
 }
 
 #[tokio::test]

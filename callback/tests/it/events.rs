@@ -7,7 +7,7 @@ use callback::Mode;
 use shared::login::Refresh;
 
 use crate::platform::{
-    ALICE, BOB, GREETING, Platform, USED, compatible, deadlines, event, message, qr_code, safe, success,
+    ALICE, BOB, GREETING, OURS, Platform, USED, compatible, deadlines, event, message, qr_code, safe, success,
 };
 
 #[tokio::test]
@@ -208,9 +208,15 @@ async fn a_push_that_lacks_what_every_push_has_gets_400() {
     for body in lacking {
         assert_eq!(platform.answer(platform.push(&body)).await.status, StatusCode::BAD_REQUEST, "{body}");
     }
-    for (what, instead) in
-        [(ALICE, ""), (ALICE, "o 1"), ("gh_5e1f0a9b7c2d", ""), ("[event]", "[]"), ("SCAN", " ")]
-    {
+    for (what, instead) in [
+        (ALICE, ""),
+        (ALICE, "o 1"),
+        (OURS, ""),
+        (OURS, "gh 1"),
+        (OURS, &"g".repeat(65)),
+        ("[event]", "[]"),
+        ("SCAN", " "),
+    ] {
         let body = scan.replace(what, instead);
         assert_eq!(
             platform.answer(platform.push(&body)).await.status,

@@ -76,6 +76,20 @@ async fn c5_what_is_not_the_platforms_xml_gets_400() {
 }
 
 #[tokio::test]
+async fn c5_the_bounds_on_depth_and_elements_are_exact() {
+    let nested = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+    // The root is the first level and the first element; three fields are there already.
+    let [deep, too_deep] = [7, 8].map(|depth| message(ALICE, "text", &nested(depth)));
+    let [many, too_many] = [1020, 1021].map(|count| message(ALICE, "text", &"<a/>".repeat(count - 1)));
+    for good in [deep, many] {
+        assert_eq!(statuses(&good).await, [StatusCode::OK; 2], "{}", &good[..300]);
+    }
+    for bad in [too_deep, too_many] {
+        assert_eq!(statuses(&bad).await, [StatusCode::BAD_REQUEST; 2], "{}", &bad[..300]);
+    }
+}
+
+#[tokio::test]
 async fn c5_invalid_utf_8_gets_400_inside_and_outside() {
     let platform = Platform::new(safe());
     let outside = platform.push("").with_body(b"<xml><Encrypt>\xff\xfe</Encrypt></xml>".to_vec());

@@ -119,6 +119,42 @@ async fn a5_an_answered_push_is_one_line_without_secrets() {
 }
 
 #[tokio::test]
+async fn a5_only_plain_names_of_events_are_logged() {
+    let (lines, _guard) = Lines::capture();
+    let platform = Platform::new(safe());
+    lines.take();
+    for (name, logged) in [
+        ("TEMPLATESENDJOBFINISH", "templatesendjobfinish"),
+        (&"a".repeat(64), &"a".repeat(64)),
+        (&"a".repeat(65), "other"),
+        ("x y", "other"),
+        ("未知", "other"),
+        ("a=b", "other"),
+    ] {
+        platform.shown(&event(ALICE, name, "", None)).await;
+        let line = lines.take();
+        assert!(line.contains(&format!("push.event=\"{logged}\"")), "{line}");
+        assert!(logged != "other" || !line.contains(name), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_replayed_signatures_does_not_hide_a_wrong_mode() {
+    let (lines, _guard) = Lines::capture();
+    let platform = Platform::new(Mode::Plain);
+    let seen = platform.push(&message(ALICE, "text", ""));
+    platform.answer(seen.clone()).await;
+    for n in 0..200 {
+        platform.answer(seen.clone().with_body(n.to_string())).await;
+    }
+    let flood = lines.take();
+    assert!(flood.contains("the signature came before with another message"), "{flood}");
+    assert!(flood.lines().count() < 50, "{} lines", flood.lines().count());
+    platform.answer(platform.push("").with("encrypt_type", "aes")).await;
+    assert!(lines.take().contains("the push is encrypted"));
+}
+
+#[tokio::test]
 async fn a_flood_of_forged_calls_does_not_flood_the_log_nor_hide_a_wrong_mode() {
     let (lines, _guard) = Lines::capture();
     let platform = Platform::new(safe());

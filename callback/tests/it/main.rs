@@ -7,6 +7,7 @@
 )]
 
 mod authenticity;
+mod cipher;
 mod events;
 mod hostile;
 mod logs;

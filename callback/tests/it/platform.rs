@@ -90,9 +90,18 @@ impl Platform {
         Self::on(mode, Backplane::Memory(MemoryBackplane::default()))
     }
 
+    /// With settings of its own.
+    pub(crate) fn of(config: Config) -> Self {
+        Self::with(config, Backplane::Memory(MemoryBackplane::default()))
+    }
+
     pub(crate) fn on(mode: Mode, backplane: Backplane) -> Self {
-        let key = mode.keys().is_some().then(|| AesKey::parse(KEY).unwrap());
-        let callback = Callback::new(config(mode), backplane.clone());
+        Self::with(config(mode), backplane)
+    }
+
+    fn with(config: Config, backplane: Backplane) -> Self {
+        let key = config.mode.keys().is_some().then(|| AesKey::parse(KEY).unwrap());
+        let callback = Callback::new(config, backplane.clone());
         let listener =
             serve::bind("public", "CALLBACK_LISTEN", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use callback::signature::Token;
+use futures_util::{StreamExt as _, stream};
 use reqwest::StatusCode;
 use serde_json::Value;
 use shared::backplane::{LoginWatch, Role, Stamp};
@@ -29,6 +30,10 @@ const ANSWER_TIME: Duration = Duration::from_millis(4500);
 const MAX_SKEW: Duration = Duration::from_secs(600);
 /// Rounds of a race.
 const ROUNDS: usize = 50;
+/// Signatures that a callback keeps in mind until Redis knows them; a crowd of more, and how many of it come at once.
+const UNCONFIRMED_MAX: usize = 1024;
+const CROWD: usize = 1100;
+const CROWD_AT_ONCE: usize = 400;
 
 /// Two callbacks, each with a network of its own, and somebody who opens logins.
 struct World {
@@ -235,6 +240,31 @@ async fn c3_a_push_that_came_while_redis_was_away_keeps_its_signature() {
     assert_eq!(world.claimed_by(&login).await, None, "nothing was moved behind anybody's back");
     world.finds_redis_again().await;
     world.gets(1, &push, SUCCESS).await;
+    assert_eq!(world.claimed_by(&login).await, Some(person));
+}
+
+/// More pushes than a callback keeps in mind: the rest is as little believed, and once they are told to Redis there is
+/// room for the next.
+#[tokio::test]
+async fn c9_a_crowd_during_an_outage_is_in_nobodys_way_after_it() {
+    let world = World::new().await;
+    let (login, person) = (world.login().await, somebodys_openid());
+    world.networks[0].cut();
+    let pushes: Vec<Push> = (0..CROWD).map(|_| world.push(world.scan(&login, &somebodys_openid()))).collect();
+    let answers = stream::iter(&pushes).map(|push| world.answers(0, push)).buffer_unordered(CROWD_AT_ONCE);
+    let answers: Vec<_> = answers.collect().await;
+    assert!(answers.iter().all(|(status, body)| *status == RETRY.0 && body.contains(RETRY.1)));
+    world.networks[0].heal();
+    let kept = UNCONFIRMED_MAX.to_string();
+    until("the signatures in Redis", async || {
+        world.redis.ask(&["EVAL", "return #redis.call('KEYS', '*:message')", "0"]).await == kept
+    })
+    .await;
+    until("a scan to succeed", async || {
+        let (_, body) = world.answers(0, &world.push(world.scan(&login, &person))).await;
+        body.contains(SUCCESS.1)
+    })
+    .await;
     assert_eq!(world.claimed_by(&login).await, Some(person));
 }
 
