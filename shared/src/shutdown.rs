@@ -91,6 +91,13 @@ struct Inner {
 }
 
 impl Departure {
+    /// One that nothing has begun yet.
+    #[must_use]
+    pub fn new(drain: Drain) -> Self {
+        let (asked, leaving, over) = Default::default();
+        Self(Arc::new(Inner { drain, asked, leaving, over }))
+    }
+
     /// Begins with the first SIGTERM or SIGINT. A second signal ends the process at once with exit code 1.
     ///
     /// # Errors
@@ -99,8 +106,7 @@ impl Departure {
     pub fn on_signals(drain: Drain) -> io::Result<Self> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let (asked, leaving, over) = Default::default();
-        let departure = Self(Arc::new(Inner { drain, asked, leaving, over }));
+        let departure = Self::new(drain);
         let begun = departure.clone();
         tokio::spawn(async move {
             for insists in [false, true] {

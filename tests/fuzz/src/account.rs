@@ -7,6 +7,7 @@ use callback::reply::{Replies, Template};
 use callback::signature::Token;
 use callback::{Config, Mode};
 use shared::backplane::{Backplane, LoginWatch};
+use shared::client::ProxySettings;
 use shared::login::{Deadlines, QrCode, Scene, SessionId, Ticket};
 
 /// The account's app id.
@@ -51,6 +52,7 @@ pub fn config(mode: &str) -> Config {
             _ => Mode::Safe(keys()),
         },
         max_skew: MAX_SKEW,
+        proxies: ProxySettings::default(),
         replies,
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use gateway::limits::QrLimits;
 use gateway::wechat::Account;
 use gateway::{Config, Gateway};
-use shared::backplane::{Backplane, MemoryBackplane};
+use shared::backplane::{Backplane, MemoryBackplane, Rates};
+use shared::client::ProxySettings;
 use shared::settings::Secret;
+use shared::shutdown::{Departure, Drain};
 use tokio::runtime::{Builder, Runtime};
-use tokio_util::sync::CancellationToken;
 
 /// The application's secret.
 pub const SECRET: &str = "redeem-secret-0123456789";
@@ -37,7 +39,14 @@ pub static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| {
         session_ttl: Duration::from_secs(900),
         allowed_origins: Vec::new(),
         max_connections: 100,
+        // The fuzzer is one client, and asks for as much as it can.
+        qr_limits: QrLimits {
+            per_client: Rates::default(),
+            per_network: Rates::default(),
+            total: Rates::default(),
+        },
+        proxies: ProxySettings::default(),
         replica: "fuzz".to_owned(),
     };
-    Gateway::new(config, BACKPLANE.clone(), CancellationToken::new()).unwrap()
+    Gateway::new(config, BACKPLANE.clone(), Departure::new(Drain::ALONE)).unwrap()
 });

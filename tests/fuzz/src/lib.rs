@@ -1,11 +1,22 @@
 //! What the fuzz targets share: an account that they may sign and encrypt for, and second opinions, which read the same
 //! bytes as the product does without any of its code.
 
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::connect_info::MockConnectInfo;
+
 pub mod account;
 pub mod cipher;
 pub mod form;
 pub mod gateway;
 pub mod xml;
+
+/// A router whose requests come from this machine, which no listener says here.
+#[must_use]
+pub fn from_here(router: Router) -> Router {
+    router.layer(MockConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))))
+}
 
 /// Splits an input at the first line that is only `--`; the second part is empty where there is none.
 #[must_use]

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use fuzz::account::{CONTENT, Login};
+use fuzz::from_here;
 use fuzz::gateway::{BACKPLANE, GATEWAY, RUNTIME};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -73,7 +74,7 @@ async fn run(input: &str) -> Corpus {
 /// Sends everything, hangs up, and reads what comes until the server does.
 async fn exchange(sent: Vec<u8>) -> Vec<u8> {
     let (server, mut client) = duplex(1 << 20);
-    let service = TowerToHyperService::new(GATEWAY.router());
+    let service = TowerToHyperService::new(from_here(GATEWAY.router()));
     let connection = hyper::server::conn::http1::Builder::new()
         .max_headers(64)
         .serve_connection(TokioIo::new(server), service)

@@ -15,7 +15,7 @@ use fuzz::account::{APP_ID, KEY, Login, OLD_KEY, ORIGINAL_ID, OTHER_TEXTS, SUCCE
 use fuzz::cipher::{Key, pack, sign, to_base64};
 use fuzz::form::Query;
 use fuzz::xml::{Reading, read as second};
-use fuzz::{lines, sections};
+use fuzz::{from_here, lines, sections};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use shared::backplane::{Backplane, MemoryBackplane};
 use tokio::runtime::{Builder, Runtime};
@@ -133,7 +133,7 @@ impl Call {
 
 async fn answer(callback: &Callback, call: &Call) -> (u16, String) {
     let request = Request::post(call.uri.clone()).body(Body::from(call.body.clone())).unwrap();
-    let response = callback.router().oneshot(request).await.unwrap();
+    let response = from_here(callback.router()).oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())

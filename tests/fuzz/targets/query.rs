@@ -12,14 +12,16 @@ use axum::response::Response;
 use callback::Callback;
 use fuzz::account::config;
 use fuzz::form::Query;
+use fuzz::from_here;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use shared::backplane::{Backplane, MemoryBackplane};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().unwrap());
-static ROUTER: LazyLock<Router> =
-    LazyLock::new(|| Callback::new(config("safe"), Backplane::Memory(MemoryBackplane::default())).router());
+static ROUTER: LazyLock<Router> = LazyLock::new(|| {
+    from_here(Callback::new(config("safe"), Backplane::Memory(MemoryBackplane::default())).router())
+});
 
 fuzz_target!(|text: &str| -> Corpus {
     let query = Query::complete(text, "");
