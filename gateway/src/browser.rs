@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{self, Instant};
-use tungstenite::Error as WireError;
-use tungstenite::error::ProtocolError;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{Error as WireError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use crate::protocol::{ClientMessage, CloseCode, MESSAGE_MAX, ServerMessage};
 
@@ -22,14 +28,14 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_BUFFER: usize = 256;
 const WRITE_BUFFER_MAX: usize = 64 * 1024;
 
-/// Sizes the socket's buffers for messages of a few kilobytes, not for the defaults' 128 KiB.
-pub(crate) fn sized(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
-    upgrade
+/// Buffers for messages of a few kilobytes, not for the defaults' 128 KiB.
+fn sizes() -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_MAX)
-        .max_message_size(MESSAGE_MAX)
-        .max_frame_size(MESSAGE_MAX)
+        .max_message_size(Some(MESSAGE_MAX))
+        .max_frame_size(Some(MESSAGE_MAX))
 }
 
 /// The browser is not there any more, or does not read.
@@ -49,28 +55,34 @@ pub(crate) enum Incoming {
 
 pub(crate) struct Browser {
     /// Boxed, for every future that it moves through would have room for it.
-    socket: Box<WebSocket>,
+    socket: Box<WebSocketStream<TokioIo<Upgraded>>>,
     next_ping: Instant,
     unanswered: u32,
+    /// A message was begun and not ended: nothing that came after it would be understood.
+    cut: bool,
 }
 
 impl Browser {
-    pub(crate) fn new(socket: WebSocket) -> Self {
-        Self { socket: Box::new(socket), next_ping: Instant::now() + PING_EVERY, unanswered: 0 }
+    /// A browser whose request to upgrade was answered.
+    pub(crate) async fn new(upgraded: Upgraded) -> Self {
+        let io = TokioIo::new(upgraded);
+        let socket = Box::pin(WebSocketStream::from_raw_socket(io, Role::Server, Some(sizes()))).await;
+        let next_ping = Instant::now() + PING_EVERY;
+        Self { socket: Box::new(socket), next_ping, unanswered: 0, cut: false }
     }
 
     /// Waits for the browser, pinging it meanwhile. Cancel safe.
     pub(crate) async fn next(&mut self) -> Incoming {
         loop {
             let frame = tokio::select! {
-                frame = self.socket.recv() => frame,
+                frame = self.socket.next() => frame,
                 () = time::sleep_until(self.next_ping) => {
                     self.next_ping = Instant::now() + PING_EVERY;
                     if self.unanswered == PINGS_MISSED {
                         return Incoming::Gone;
                     }
                     self.unanswered += 1;
-                    if self.write(Message::Ping(Default::default())).await.is_err() {
+                    if self.ping().await.is_err() {
                         return Incoming::Gone;
                     }
                     continue;
@@ -86,18 +98,16 @@ impl Browser {
                         }
                         Message::Binary(_) => return Incoming::NotUnderstood,
                         // Answered by the library.
-                        Message::Ping(_) | Message::Pong(_) => {}
+                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                         Message::Close(_) => return Incoming::Gone,
                     }
                 }
                 Some(Err(error)) => {
-                    return match error.into_inner().downcast_ref() {
-                        Some(WireError::Capacity(_)) => Incoming::Broken(CloseCode::TooBig),
-                        Some(WireError::Utf8(_)) => Incoming::Broken(CloseCode::NotText),
-                        Some(WireError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
-                            Incoming::Gone
-                        }
-                        Some(WireError::Protocol(_)) => Incoming::Broken(CloseCode::Protocol),
+                    return match error {
+                        WireError::Capacity(_) => Incoming::Broken(CloseCode::TooBig),
+                        WireError::Utf8(_) => Incoming::Broken(CloseCode::NotText),
+                        WireError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Gone,
+                        WireError::Protocol(_) => Incoming::Broken(CloseCode::Protocol),
                         _ => Incoming::Gone,
                     };
                 }
@@ -106,25 +116,41 @@ impl Browser {
         }
     }
 
+    /// Sends `message`. The library would keep a buffer as large as the largest message for as long as the connection
+    /// lasts, two kilobytes with a QR code in it, so the frame goes to the socket past it.
     pub(crate) async fn send(&mut self, message: &ServerMessage) -> Result<(), Gone> {
         let text = serde_json::to_string(message).expect("strings and numbers are always JSON");
-        self.write(Message::Text(text.into())).await
+        let frame = Frame::message(text, OpCode::Data(Data::Text), true);
+        let mut bytes = Vec::with_capacity(frame.len());
+        frame.format(&mut bytes).expect("a Vec takes everything");
+        let sent = async {
+            // An answer to a ping may be under way.
+            self.socket.flush().await.map_err(|_| Gone)?;
+            self.cut = true;
+            self.socket.get_mut().write_all(&bytes).await.map_err(|_| Gone)?;
+            self.cut = false;
+            Ok(())
+        };
+        time::timeout(SEND_TIMEOUT, sent).await.unwrap_or(Err(Gone))
     }
 
     /// Closes with `code` and waits, for a bounded time, until the browser has done so too.
     pub(crate) async fn close(mut self, code: CloseCode, reason: &'static str) {
-        let frame = CloseFrame { code: code.number(), reason: reason.into() };
+        if self.cut {
+            return;
+        }
+        let frame = CloseFrame { code: code.number().into(), reason: reason.into() };
         let handshake = async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
+                while let Some(Ok(_)) = self.socket.next().await {}
             }
         };
         // Whether the browser takes part or not, the connection ends here.
         let _ = time::timeout(CLOSE_TIMEOUT, handshake).await;
     }
 
-    async fn write(&mut self, message: Message) -> Result<(), Gone> {
-        match time::timeout(SEND_TIMEOUT, self.socket.send(message)).await {
+    async fn ping(&mut self) -> Result<(), Gone> {
+        match time::timeout(SEND_TIMEOUT, self.socket.send(Message::Ping(Default::default()))).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone),
         }

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::WebSocketUpgrade;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{HOST, HeaderName, ORIGIN, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{HOST, HeaderName, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode};
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::OnUpgrade;
 use shared::login::SessionId;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
-use crate::browser::{Browser, sized};
+use crate::browser::Browser;
 use crate::connection::{self, Request};
 use crate::protocol::{RESUME_PREFIX, SUBPROTOCOL, whole_seconds};
 use crate::{Gateway, origin};
@@ -26,25 +28,32 @@ const SHOWN_MAX: usize = 200;
 pub(crate) async fn upgrade(
     State(gateway): State<Gateway>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    mut request: HttpRequest<Body>,
 ) -> Response {
-    if !origin::is_allowed(&headers, &gateway.settings().allowed_origins) {
+    let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let headers = request.headers();
+    if !origin::is_allowed(headers, &gateway.settings().allowed_origins) {
         if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
-            let (origin, host) = (shown(&headers, &ORIGIN), shown(&headers, &HOST));
+            let (origin, host) = (shown(headers, &ORIGIN), shown(headers, &HOST));
             let see = "see ALLOWED_ORIGINS, and whether a proxy changes Host";
             tracing::warn!(origin, host, suppressed, see, "refused a page of a foreign origin");
         }
         return (StatusCode::FORBIDDEN, "this origin may not open a session\n").into_response();
     }
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
+    let mut answer = match create_response_with_body(&request, Body::empty) {
+        Ok(answer) => answer,
+        Err(error) => {
+            let why = format!("not a WebSocket handshake: {error}\n");
+            return (StatusCode::BAD_REQUEST, why).into_response();
+        }
+    };
+    let Some(on_upgrade) = on_upgrade else {
+        return (StatusCode::UPGRADE_REQUIRED, "this connection cannot be upgraded\n").into_response();
     };
     if gateway.departure().is_leaving() {
         return full("this replica is going away\n");
     }
-    let client = gateway.0.proxies.client(peer.ip(), &headers);
+    let client = gateway.0.proxies.client(peer.ip(), headers);
     if let Err(retry_after) = gateway.visits().admit(client) {
         if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
             tracing::warn!(%client, suppressed, "refused a client that connects too often");
@@ -58,18 +67,30 @@ pub(crate) async fn upgrade(
         }
         return full("no more room for browsers\n");
     };
-    let request = requested(&upgrade);
+    if offered(headers).any(|protocol| protocol == SUBPROTOCOL) {
+        answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    let wish = requested(headers);
     let tracked = gateway.0.connections.token();
-    sized(upgrade).protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
-        connection::run(&gateway, Browser::new(socket), client, request).await;
+    tokio::spawn(async move {
+        // Fails when the browser has left meanwhile.
+        if let Ok(upgraded) = on_upgrade.await {
+            connection::run(&gateway, Browser::new(upgraded).await, client, wish).await;
+        }
         drop((tracked, place));
-    })
+    });
+    answer
+}
+
+/// The subprotocols that a browser offers, in any number of headers.
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim)
 }
 
 /// Reads the subprotocols: the secret of a session to resume is one of them.
-fn requested(upgrade: &WebSocketUpgrade) -> Request {
-    let offered = upgrade.requested_protocols().filter_map(|protocol| protocol.to_str().ok());
-    match offered.filter_map(|protocol| protocol.strip_prefix(RESUME_PREFIX)).next() {
+fn requested(headers: &HeaderMap) -> Request {
+    match offered(headers).filter_map(|protocol| protocol.strip_prefix(RESUME_PREFIX)).next() {
         Some(session) => Request::Resume(SessionId::parse(session)),
         None => Request::Begin,
     }
