@@ -3,7 +3,7 @@
 -- ARGV: id, nonce, ticket (its hash), openid, 'write' where a repeat must write something
 -- Returns {'claimed' | 'repeated' | 'taken' | 'over' | 'wrong_ticket', life_ms}.
 local record = redis.call('HMGET', KEYS[1],
-  'state', 'nonce', 'ticket', 'openid', 'life', 'inbox', 'connection')
+  'state', 'nonce', 'ticket', 'openid', 'life', 'inbox', 'connection', 'since')
 local life = record[5] or 0
 if not record[1] or record[2] ~= ARGV[2] then return {'over', 0} end
 if record[1] ~= 'waiting' then
@@ -18,5 +18,5 @@ local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('HSET', KEYS[1], 'state', 'scanned', 'openid', ARGV[4], 'scanned_at', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], life)
 redis.call('PEXPIRE', KEYS[2], life)
-redis.call('PUBLISH', record[6], ARGV[1] .. ' ' .. version .. ' scanned ' .. record[7])
+redis.call('PUBLISH', record[6], ARGV[1] .. ' ' .. version .. ' scanned ' .. record[7] .. ' ' .. record[8])
 return {'claimed', life}

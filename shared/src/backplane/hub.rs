@@ -2,6 +2,7 @@
 
 mod keepsake;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(super) use self::keepsake::Keepsake;
-use crate::login::{ConnectionId, Deadlines, LoginRecord, LoginState, RecordId};
+use crate::login::{ConnectionId, Deadlines, LoginRecord, LoginState, RecordId, Timestamp};
 
 /// What a notice says: enough for the push, and the version that decides whether it is news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,26 @@ pub struct News {
     pub standing: Standing,
     /// The connection that has the session.
     pub connection: ConnectionId,
+    /// Since when it has it, by the store's clock: the later owner is the right one, also where a failover has set the
+    /// record back to an earlier one.
+    pub since: Timestamp,
+}
+
+impl News {
+    /// What is known once `news` came; `None` if it is none.
+    fn then(self, news: Self) -> Option<Self> {
+        let is_scan = news.standing == Standing::Scanned && self.standing == Standing::Waiting;
+        match news.since.cmp(&self.since) {
+            Ordering::Greater => Some(news),
+            Ordering::Equal => (news.version > self.version || is_scan).then_some(news),
+            // The record was set back, and scanned as it was then: that person is logged in, in the page there is now.
+            Ordering::Less => is_scan.then(|| Self {
+                standing: Standing::Scanned,
+                version: news.version.max(self.version),
+                ..self
+            }),
+        }
+    }
 }
 
 /// A login's state, as far as its browser cares.
@@ -61,6 +82,14 @@ struct Watcher {
     keepsake: Option<Box<Keepsake>>,
 }
 
+/// A login that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watched {
+    pub(super) login: RecordId,
+    /// Whether its record is known to exist. If not, it may be about to be written, and its absence says nothing.
+    pub(super) settled: bool,
+}
+
 /// The watches of one process.
 #[derive(Debug, Default)]
 pub(super) struct Hub {
@@ -76,11 +105,12 @@ impl Hub {
     /// Begins to watch `login` for `connection`. Until [`LoginWatch::settle`] says that the record exists, only notices
     /// reach the watch, not the absence of the record.
     pub(super) fn enter(self: &Arc<Self>, login: RecordId, connection: ConnectionId) -> LoginWatch {
-        let unknown = News { version: 0, standing: Standing::Waiting, connection };
+        let since = Timestamp(0);
+        let unknown = News { version: 0, standing: Standing::Waiting, connection, since };
         let (sender, news) = watch::channel(unknown);
         let watcher = Watcher { connection, news: sender, keepsake: None };
         self.watchers().entry(login).or_insert_with(|| Vec::with_capacity(1)).push(watcher);
-        LoginWatch { hub: self.clone(), login, connection, news, told: None }
+        LoginWatch { hub: self.clone(), login, connection, since, news, told: None }
     }
 
     /// Tells whoever watches `login`; news that is not newer is dropped.
@@ -90,12 +120,12 @@ impl Hub {
                 if news.standing != Standing::Waiting {
                     watcher.keepsake = None;
                 }
-                watcher.news.send_if_modified(|known| {
-                    let newer = news.version > known.version;
-                    if newer {
-                        *known = news;
+                watcher.news.send_if_modified(|known| match known.then(news) {
+                    Some(now) => {
+                        *known = now;
+                        true
                     }
-                    newer
+                    None => false,
                 });
             }
         }
@@ -117,7 +147,7 @@ impl Hub {
     }
 
     /// What must be written again, by its owner here, where the store has `stored` of the login (`None`: nothing at all).
-    pub(super) fn lost(&self, login: RecordId, stored: Option<u64>) -> Option<(News, Keepsake)> {
+    pub(super) fn lost(&self, login: RecordId, stored: Option<News>) -> Option<(News, Keepsake)> {
         let watchers = self.watchers();
         let owners = watchers.get(&login)?.iter().filter_map(|watcher| {
             let news = *watcher.news.borrow();
@@ -125,15 +155,20 @@ impl Hub {
             (news.connection == watcher.connection && news.standing == Standing::Waiting)
                 .then_some((news, keepsake))
         });
-        let (news, keepsake) = owners.max_by_key(|(news, _)| news.version)?;
-        let is_lost =
-            stored.is_none_or(|stored| stored < news.version) && keepsake.at(Instant::now()).is_some();
+        let age = |news: &News| (news.since, news.version);
+        let (news, keepsake) = owners.max_by_key(|(news, _)| age(news))?;
+        let is_lost = stored
+            .is_none_or(|stored| stored.standing == Standing::Waiting && age(&stored) < age(&news))
+            && keepsake.at(Instant::now()).is_some();
         is_lost.then(|| (news, keepsake.clone()))
     }
 
     /// All logins that are watched.
-    pub(super) fn logins(&self) -> Vec<RecordId> {
-        self.watchers().keys().copied().collect()
+    pub(super) fn logins(&self) -> Vec<Watched> {
+        let watchers = self.watchers();
+        let is_settled = |watcher: &Watcher| watcher.news.borrow().version > 0;
+        let logins = watchers.iter();
+        logins.map(|(&login, those)| Watched { login, settled: those.iter().any(is_settled) }).collect()
     }
 
     fn leave(&self, login: RecordId, connection: ConnectionId) {
@@ -161,6 +196,7 @@ pub struct LoginWatch {
     hub: Arc<Hub>,
     login: RecordId,
     connection: ConnectionId,
+    since: Timestamp,
     news: watch::Receiver<News>,
     told: Option<Change>,
 }
@@ -198,15 +234,9 @@ impl LoginWatch {
         self.connection
     }
 
-    /// The record waits, and its owner remembers how it was written.
-    pub(super) fn keep(&self, keepsake: Keepsake) {
-        if let Some(watchers) = self.hub.watchers().get_mut(&self.login) {
-            let mut ours = watchers.iter_mut().filter(|watcher| watcher.connection == self.connection);
-            let ours = ours.find(|watcher| watcher.news.borrow().standing == Standing::Waiting);
-            if let Some(watcher) = ours {
-                watcher.keepsake = Some(Box::new(keepsake));
-            }
-        }
+    /// Since when it has the session, by the store's clock.
+    pub(super) fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// The record waits with another code.
@@ -219,27 +249,44 @@ impl LoginWatch {
         }
     }
 
-    /// The record exists, and its owner knows this much of it already.
-    pub(super) fn settle(&mut self, version: u64, standing: Standing) {
+    /// The record exists, this connection has it since then, and knows this much of it already. While it waits, its owner
+    /// remembers how it was written.
+    pub(super) fn settle(
+        &mut self,
+        version: u64,
+        since: Timestamp,
+        standing: Standing,
+        mut keepsake: Option<Keepsake>,
+    ) {
         if standing == Standing::Scanned {
             self.told = Some(Change::Scanned);
         }
-        self.know(version, standing);
+        self.since = since;
+        let mut watchers = self.hub.watchers();
+        let Some(watchers) = watchers.get_mut(&self.login) else { return };
+        for watcher in watchers.iter_mut().filter(|watcher| watcher.connection == self.connection) {
+            self.know_of(watcher, version, standing);
+            if watcher.news.borrow().standing == Standing::Waiting {
+                watcher.keepsake = keepsake.take().map(Box::new);
+            }
+        }
     }
 
     /// The record has come this far by a move of its owner's own, which need not be told.
     pub(super) fn know(&self, version: u64, standing: Standing) {
-        let news = News { version, standing, connection: self.connection };
         if let Some(watchers) = self.hub.watchers().get(&self.login) {
             for watcher in watchers.iter().filter(|watcher| watcher.connection == self.connection) {
-                watcher.news.send_if_modified(|known| {
-                    if news.version > known.version {
-                        *known = news;
-                    }
-                    false
-                });
+                self.know_of(watcher, version, standing);
             }
         }
+    }
+
+    fn know_of(&self, watcher: &Watcher, version: u64, standing: Standing) {
+        let news = News { version, standing, connection: self.connection, since: self.since };
+        watcher.news.send_if_modified(|known| {
+            *known = known.then(news).unwrap_or(*known);
+            false
+        });
     }
 }
 
@@ -253,6 +300,8 @@ impl Drop for LoginWatch {
 mod tests {
     use super::*;
     use crate::login::SessionId;
+
+    const FIRST: Timestamp = Timestamp(10);
 
     fn watched() -> (Arc<Hub>, RecordId, LoginWatch) {
         let hub = Arc::new(Hub::default());
@@ -271,15 +320,16 @@ mod tests {
     async fn old_and_doubled_news_is_no_news() {
         let (hub, login, mut watch) = watched();
         let connection = watch.connection();
-        watch.settle(1, Standing::Waiting);
-        hub.tell(login, News { version: 1, standing: Standing::Scanned, connection });
+        watch.settle(1, FIRST, Standing::Waiting, None);
+        hub.tell(login, News { version: 1, standing: Standing::Waiting, connection, since: FIRST });
         assert!(pending(&mut watch), "version 1 is known");
-        hub.tell(login, News { version: 2, standing: Standing::Scanned, connection });
+        hub.tell(login, News { version: 2, standing: Standing::Scanned, connection, since: FIRST });
         assert_eq!(watch.changed().await, Change::Scanned);
-        hub.tell(login, News { version: 2, standing: Standing::Scanned, connection });
-        hub.tell(login, News { version: 3, standing: Standing::Scanned, connection });
+        hub.tell(login, News { version: 2, standing: Standing::Scanned, connection, since: FIRST });
+        hub.tell(login, News { version: 3, standing: Standing::Scanned, connection, since: FIRST });
         assert!(pending(&mut watch), "it was told already");
-        hub.tell(login, News { version: 4, standing: Standing::Scanned, connection: ConnectionId::random() });
+        let (connection, since) = (ConnectionId::random(), Timestamp(20));
+        hub.tell(login, News { version: 4, standing: Standing::Scanned, connection, since });
         assert_eq!(watch.changed().await, Change::Replaced);
     }
 
@@ -287,15 +337,18 @@ mod tests {
     async fn news_between_entering_and_settling_is_kept() {
         let (hub, login, mut watch) = watched();
         hub.tell_gone(login);
-        hub.tell(login, News { version: 2, standing: Standing::Scanned, connection: watch.connection() });
-        watch.settle(1, Standing::Waiting);
+        hub.tell(
+            login,
+            News { version: 2, standing: Standing::Scanned, connection: watch.connection(), since: FIRST },
+        );
+        watch.settle(1, FIRST, Standing::Waiting, None);
         assert_eq!(watch.changed().await, Change::Scanned);
     }
 
     #[tokio::test]
     async fn a_lost_record_is_told_once() {
         let (hub, login, mut watch) = watched();
-        watch.settle(1, Standing::Waiting);
+        watch.settle(1, FIRST, Standing::Waiting, None);
         hub.tell_gone(login);
         hub.tell_gone(login);
         assert_eq!(watch.changed().await, Change::Gone);
@@ -307,8 +360,28 @@ mod tests {
         let (hub, login, watch) = watched();
         let other = hub.enter(login, ConnectionId::random());
         drop(watch);
-        assert_eq!(hub.logins(), [login]);
+        assert_eq!(hub.logins(), [Watched { login, settled: false }]);
         drop(other);
         assert!(hub.logins().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_owner_was_told_of_a_record_that_was_set_back_is_told_here() {
+        let (hub, login, mut watch) = watched();
+        watch.settle(3, FIRST, Standing::Waiting, None);
+        let (earlier, since) = (ConnectionId::random(), Timestamp(9));
+        hub.tell(login, News { version: 4, standing: Standing::Waiting, connection: earlier, since });
+        assert!(pending(&mut watch), "an earlier owner replaces nobody");
+        hub.tell(login, News { version: 2, standing: Standing::Scanned, connection: earlier, since });
+        assert_eq!(watch.changed().await, Change::Scanned);
+    }
+
+    #[tokio::test]
+    async fn a_later_owner_replaces_whatever_the_versions() {
+        let (hub, login, mut watch) = watched();
+        watch.settle(3, FIRST, Standing::Waiting, None);
+        let (later, since) = (ConnectionId::random(), Timestamp(11));
+        hub.tell(login, News { version: 2, standing: Standing::Waiting, connection: later, since });
+        assert_eq!(watch.changed().await, Change::Replaced);
     }
 }

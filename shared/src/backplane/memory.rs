@@ -101,7 +101,7 @@ impl MemoryBackplane {
         let now = self.clock.now();
         let owner = Owner { inbox: String::new(), connection };
         let record = LoginRecord::open(code, session.code().hash(), owner, deadlines, life, now);
-        watch.settle(record.version(), Standing::Waiting);
+        watch.settle(record.version(), record.since(), Standing::Waiting, None);
         let mut store = self.store();
         store.sweep(now);
         store.records.insert(record.id(), record);
@@ -123,7 +123,7 @@ impl MemoryBackplane {
         let mut store = self.store();
         let record = store.record(session.record_id(), now)?;
         record.resume(Owner { inbox: String::new(), connection }, now);
-        watch.settle(record.version(), Standing::of(record));
+        watch.settle(record.version(), record.since(), Standing::of(record), None);
         self.hub.tell(record.id(), news(record));
         let standing = match record.state() {
             LoginState::Waiting { code, shown_until, .. } => {
@@ -206,8 +206,8 @@ impl MemoryBackplane {
 }
 
 fn news(record: &LoginRecord) -> News {
-    let connection = record.owner().connection;
-    News { version: record.version(), standing: Standing::of(record), connection }
+    let (connection, since) = (record.owner().connection, record.since());
+    News { version: record.version(), standing: Standing::of(record), connection, since }
 }
 
 #[cfg(test)]

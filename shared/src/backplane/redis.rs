@@ -152,11 +152,10 @@ impl RedisBackplane {
             number(life),
             session.code().hash().text().into(),
         ];
-        match self.run::<u64>(&self.scripts.open, login_keys(id), arguments).await? {
-            0 => Err(Error::Nonsense("a new login")),
-            version => {
-                watch.settle(version, Standing::Waiting);
-                watch.keep(keepsake);
+        match self.run::<(u64, u64)>(&self.scripts.open, login_keys(id), arguments).await? {
+            (0, _) => Err(Error::Nonsense("a new login")),
+            (version, since) => {
+                watch.settle(version, Timestamp(since), Standing::Waiting, Some(keepsake));
                 Ok(watch)
             }
         }
@@ -171,7 +170,10 @@ impl RedisBackplane {
         let (asked, nonce, ticket, content) =
             (Instant::now(), code.scene.nonce(), code.ticket.hash(), code.content);
         let arguments: Vec<Value> = vec![
+            watch.login().to_string().into(),
+            self.inbox()?.into(),
             watch.connection().to_string().into(),
+            watch.since().0.to_string().into(),
             nonce.as_str().into(),
             ticket.as_str().into(),
             content.as_str().into(),
@@ -194,23 +196,22 @@ impl RedisBackplane {
     }
 
     pub(super) async fn resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
-        type Answer = Option<(String, u64, String, u64, String, u64, String, String, u64)>;
+        type Answer = Option<(String, u64, u64, String, u64, String, u64, String, String, u64)>;
         let asked = Instant::now();
         let id = session.record_id();
         let mut watch = self.hub.enter(id, ConnectionId::random());
         let arguments: Vec<Value> =
             vec![id.to_string().into(), self.inbox()?.into(), watch.connection().to_string().into()];
         let answer: Answer = self.run(&self.scripts.resume, login_keys(id), arguments).await?;
-        let Some((state, version, content, shown_ms, openid, life_ms, nonce, ticket, claimable_ms)) = answer
-        else {
-            return Ok(None);
-        };
+        let Some(record) = answer else { return Ok(None) };
+        let (state, version, since, content, shown_ms, openid, life_ms, nonce, ticket, claimable_ms) = record;
+        let since = Timestamp(since);
         if state == "waiting" {
             let [shown, claimable, life] = [shown_ms, claimable_ms, life_ms].map(Duration::from_millis);
             let words = [&nonce, &ticket, &content].map(String::as_str);
             let (hash, deadlines) = (session.code().hash(), Deadlines { shown, claimable });
-            watch.settle(version, Standing::Waiting);
-            watch.keep(Keepsake::new(words, hash, deadlines, life, asked));
+            let keepsake = Keepsake::new(words, hash, deadlines, life, asked);
+            watch.settle(version, since, Standing::Waiting, Some(keepsake));
             return Ok(Some((watch, Resumed::Waiting { content, shown_for: shown })));
         }
         let openid = OpenId::parse(&openid).ok_or(Error::Nonsense("a scan"))?;
@@ -218,7 +219,7 @@ impl RedisBackplane {
         let (counted, life_ms) =
             (Keys::counted(&openid.hash(), id), i64::try_from(life_ms).unwrap_or(i64::MAX));
         self.client().pexpire::<(), _>(counted, life_ms, None).await.map_err(Error::Unavailable)?;
-        watch.settle(version, Standing::Scanned);
+        watch.settle(version, since, Standing::Scanned, None);
         Ok(Some((watch, Resumed::Scanned)))
     }
 

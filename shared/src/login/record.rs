@@ -140,6 +140,7 @@ pub struct LoginRecord {
     id: RecordId,
     version: u64,
     owner: Owner,
+    since: Timestamp,
     code_hash: CodeHash,
     life: Duration,
     gone_at: Timestamp,
@@ -159,7 +160,7 @@ impl LoginRecord {
     ) -> Self {
         let id = code.scene.login();
         let state = waiting(code, deadlines, now);
-        Self { id, version: 1, owner, code_hash, life, gone_at: now.after(life), state }
+        Self { id, version: 1, owner, since: now, code_hash, life, gone_at: now.after(life), state }
     }
 
     /// A person scanned `scene`.
@@ -213,6 +214,7 @@ impl LoginRecord {
             return None;
         }
         let before = std::mem::replace(&mut self.owner, owner);
+        self.since = now.max(self.since.after(Duration::from_millis(1)));
         self.moved(now);
         Some(before)
     }
@@ -265,6 +267,12 @@ impl LoginRecord {
     #[must_use]
     pub fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// Since when it is there; later for each owner.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// What the login has come to.

@@ -15,6 +15,7 @@ fuzz_target!(|notice: &str| {
     };
     assert_eq!((words[0], words[3]), (&*login.to_string(), &*news.connection.to_string()));
     assert_eq!((words[1].parse(), states.contains(&words[2])), (Ok(news.version), true));
-    let written = format!("{login} {} {} {}", news.version, states[0], news.connection);
+    assert_eq!(words[4].parse(), Ok(news.since.0));
+    let written = format!("{login} {} {} {} {}", news.version, states[0], news.connection, news.since.0);
     assert_eq!(read_notice(&written), Some((login, news)));
 });

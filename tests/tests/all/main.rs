@@ -24,6 +24,7 @@ mod redis_names;
 mod refusals;
 mod repeats;
 mod resume;
+mod set_back;
 mod settings;
 mod slow_clients;
 mod standalone;

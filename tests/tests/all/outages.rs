@@ -118,14 +118,15 @@ async fn a_waiting_login_that_redis_lost_is_written_again_by_its_owner() {
     let elsewhere = Replica::connect(&redis.url(), Role::Watches).await;
     let (mut moved, _) = elsewhere.resumes(&resumed.session).await.unwrap();
     redis.restart().await;
-    gateway.becomes_reachable().await;
-    elsewhere.becomes_reachable().await;
     let callback = Replica::connect(&redis.url(), Role::Moves).await;
-    assert_eq!(callback.claims(&old, &somebody()).await, Claim::Over, "the refresh is not undone");
     let person = somebody();
     for code in [&opened.code, &refreshed.code, &resumed.code] {
-        assert_eq!(callback.claims(code, &person).await, Claim::Claimed { life: SESSION_TTL });
+        until("the login to be written again", async || {
+            callback.claims(code, &person).await == Claim::Claimed { life: SESSION_TTL }
+        })
+        .await;
     }
+    assert_eq!(callback.claims(&old, &somebody()).await, Claim::Over, "the refresh is not undone");
     for watch in [&mut opened.watch, &mut refreshed.watch, &mut moved] {
         assert_eq!(told(watch).await, Change::Scanned);
     }

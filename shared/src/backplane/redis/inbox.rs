@@ -8,6 +8,7 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface, HashesInterface, PubsubInterface};
 use fred::types::{ClusterHash, CustomCommand, Message, Value};
 use fred::util::redis_keyslot;
+use futures_util::{TryStreamExt, stream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +19,8 @@ use super::keys::{Keys, login_keys};
 use super::scripts::{Scripts, evaluate};
 use super::{MalformedUrl, number};
 use crate::backplane::Error;
-use crate::backplane::hub::{Hub, Keepsake, News, Standing};
-use crate::login::{ConnectionId, RecordId};
+use crate::backplane::hub::{Hub, Keepsake, News, Standing, Watched};
+use crate::login::{ConnectionId, RecordId, Timestamp};
 use crate::random;
 use crate::settings::Secret;
 
@@ -27,8 +28,10 @@ use crate::settings::Secret;
 const READ_AT_ONCE: usize = 256;
 /// Notices that wait for the reader: seconds of the busiest replica. Beyond it they are lost, and read from the records.
 const QUEUED_NOTICES: usize = 16_384;
-/// Pause before another try to subscribe or to read what was missed.
+/// About how long it pauses before another try to subscribe or to read what was missed.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// Logins that are written again at once: a Redis that lost them all has them back soon, and moves get their turn.
+const WRITTEN_AT_ONCE: usize = 64;
 /// About how often all watched records are read for no reason: a notice may be lost without anybody noticing, where
 /// the links between a Cluster's nodes break, or a primary dies that has claimed and not yet told.
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(30);
@@ -114,15 +117,22 @@ impl Reader {
         }
     }
 
-    /// Subscribes, has it acknowledged, then reads every watched record: in that order nothing is missed.
+    /// Subscribes, has it acknowledged, then reads every watched record: in that order nothing is missed. A new connection
+    /// begins it anew; short of that, what has been read needs no second reading.
     async fn catch_up(&self) {
-        while let Err(error) = self.try_to_catch_up().await {
+        while let Err(error) = self.subscribe().await {
             tracing::debug!(%error, "cannot subscribe yet");
-            time::sleep(RETRY_AFTER).await;
+            time::sleep(jittered(RETRY_AFTER)).await;
+        }
+        for logins in self.hub.logins().chunks(READ_AT_ONCE) {
+            while let Err(error) = self.read_again(logins).await {
+                tracing::debug!(%error, "cannot read records yet");
+                time::sleep(jittered(RETRY_AFTER)).await;
+            }
         }
     }
 
-    async fn try_to_catch_up(&self) -> Result<(), Error> {
+    async fn subscribe(&self) -> Result<(), Error> {
         let client = self.inbox.connection.client();
         client.subscribe(&*self.inbox.name).await.map_err(Error::Unavailable)?;
         // The library's subscribe means written; a PING that is answered after it on the same connection means done. In
@@ -132,9 +142,6 @@ impl Reader {
             .custom::<Value, &str>(CustomCommand::new_static("PING", slot, false), vec![])
             .await
             .map_err(Error::Unavailable)?;
-        for logins in self.hub.logins().chunks(READ_AT_ONCE) {
-            self.read_again(logins).await?;
-        }
         Ok(())
     }
 
@@ -152,26 +159,32 @@ impl Reader {
     }
 
     /// Reads records, tells what is news, and writes again what the store has lost and this process knows.
-    async fn read_again(&self, logins: &[RecordId]) -> Result<(), Error> {
+    async fn read_again(&self, logins: &[Watched]) -> Result<(), Error> {
         let records = self.commands.pipeline();
-        for login in logins {
-            let fields = vec!["version", "state", "connection"];
+        for Watched { login, .. } in logins {
+            let fields = vec!["version", "state", "connection", "since"];
             records.hmget::<(), _, _>(Keys::login(*login), fields).await.map_err(Error::Unavailable)?;
         }
         let records: Vec<Vec<Option<String>>> = records.all().await.map_err(Error::Unavailable)?;
-        for (login, record) in logins.iter().zip(records) {
+        let mut all_lost = Vec::new();
+        for (&Watched { login, settled }, record) in logins.iter().zip(records) {
             let stored = match record.as_slice() {
-                [Some(version), Some(state), Some(connection)] => news(version, state, connection),
+                [Some(version), Some(state), Some(connection), Some(since)] => {
+                    news(version, state, connection, since)
+                }
                 _ => None,
             };
-            let lost = self.hub.lost(*login, stored.map(|news| news.version));
+            let lost = if settled { self.hub.lost(login, stored) } else { None };
             match (lost, stored) {
-                (Some((news, keepsake)), _) => self.restore(*login, news, &keepsake).await?,
-                (None, Some(news)) => self.hub.tell(*login, news),
-                (None, None) => self.hub.tell_gone(*login),
+                (Some((news, keepsake)), _) => all_lost.push((login, news, keepsake)),
+                (None, Some(news)) => self.hub.tell(login, news),
+                (None, None) if settled => self.hub.tell_gone(login),
+                (None, None) => {}
             }
         }
-        Ok(())
+        let restores =
+            all_lost.iter().map(|(login, news, keepsake)| Ok(self.restore(*login, *news, keepsake)));
+        stream::iter(restores).try_for_each_concurrent(WRITTEN_AT_ONCE, |restored| restored).await
     }
 
     async fn restore(&self, login: RecordId, known: News, keepsake: &Keepsake) -> Result<(), Error> {
@@ -179,6 +192,7 @@ impl Reader {
         let arguments: Vec<Value> = vec![
             self.inbox.name().into(),
             known.connection.to_string().into(),
+            known.since.0.to_string().into(),
             known.version.to_string().into(),
             kept.nonce.into(),
             kept.ticket.into(),
@@ -190,13 +204,15 @@ impl Reader {
             kept.code_hash.into(),
             login.to_string().into(),
         ];
-        let [version, state, connection]: [String; 3] =
+        let [version, state, connection, since, outcome]: [String; 5] =
             evaluate::<Vec<String>>(&self.commands, &self.scripts.restore, login_keys(login), arguments)
                 .await?
                 .try_into()
                 .map_err(|_| Error::Nonsense("a record that was written again"))?;
-        tracing::info!(%login, state, "wrote a login again that Redis had lost");
-        if let Some(news) = news(&version, &state, &connection) {
+        if outcome == "written" {
+            tracing::info!(%login, "wrote a login again that Redis had lost");
+        }
+        if let Some(news) = news(&version, &state, &connection, &since) {
             self.hub.tell(login, news);
         }
         Ok(())
@@ -209,22 +225,23 @@ fn jittered(time: Duration) -> Duration {
     time.mul_f64(0.5 + lot)
 }
 
-/// Reads a notice: the login, its version, its state, the connection that has it. `None` for what no script of ours
+/// Reads a notice: the login, its version, its state, the connection that has it, and since when. `None` for what no script of ours
 /// publishes.
 #[must_use]
 pub fn read_notice(notice: &str) -> Option<(RecordId, News)> {
     let mut words = notice.split(' ');
     let mut word = || words.next();
     let login = RecordId::parse(word()?)?;
-    let news = news(word()?, word()?, word()?)?;
+    let news = news(word()?, word()?, word()?, word()?)?;
     Some((login, news))
 }
 
-fn news(version: &str, state: &str, connection: &str) -> Option<News> {
+fn news(version: &str, state: &str, connection: &str, since: &str) -> Option<News> {
     let standing = match state {
         "waiting" => Standing::Waiting,
         "scanned" | "redeemed" => Standing::Scanned,
         _ => return None,
     };
-    Some(News { version: version.parse().ok()?, standing, connection: ConnectionId::parse(connection)? })
+    let (version, connection) = (version.parse().ok()?, ConnectionId::parse(connection)?);
+    Some(News { version, standing, connection, since: Timestamp(since.parse().ok()?) })
 }
