@@ -1,4 +1,4 @@
-//! The system's randomness, for whatever must not be guessed.
+//! The system's randomness, for whatever must not be guessed, and for what must not happen everywhere at once.
 
 /// `N` random bytes, at most 256.
 ///
@@ -10,4 +10,22 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("getrandom(2) cannot fail for so few bytes once the machine is up");
     bytes
+}
+
+/// A number from 0 to 1.
+#[must_use]
+pub fn fraction() -> f64 {
+    f64::from(u32::from_ne_bytes(bytes())) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_roll_dice_of_their_own() {
+        let rolls: Vec<f64> = (0..1000).map(|_| fraction()).collect();
+        assert!(rolls.iter().all(|roll| (0.0..=1.0).contains(roll)));
+        assert!(rolls.iter().any(|roll| *roll < 0.2) && rolls.iter().any(|roll| *roll > 0.8));
+    }
 }

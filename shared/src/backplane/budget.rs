@@ -11,11 +11,9 @@ use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::day;
 use crate::login::Timestamp;
 
-/// A day, and the time by which Beijing's begins before ours.
-const DAY_MS: u64 = 86_400_000;
-const BEIJING_MS: u64 = 8 * 3_600_000;
 /// What sums of fractions may be off by, in milliseconds; far below a token of any rate.
 const ROUNDING_MS: f64 = 0.5;
 /// Names below this number are not worth looking through for full buckets, and above that one nobody is remembered: who
@@ -44,7 +42,7 @@ impl Period {
             Self::Second => 1_000,
             Self::Minute => 60_000,
             Self::Hour => 3_600_000,
-            Self::Day => DAY_MS,
+            Self::Day => day::DAY.as_secs() * 1000,
         }
     }
 }
@@ -178,12 +176,13 @@ impl Bucket {
                 if missing <= ROUNDING_MS { Ok(Self::Filling { full_at }) } else { Err(missing) }
             }
             Self::Daily { day, taken } => {
-                let today = (now + BEIJING_MS) / DAY_MS;
+                let now = Duration::from_millis(now);
+                let today = day::number(now);
                 let taken = if day == today { taken } else { 0 }.saturating_add(amount);
                 if taken <= rate.count() {
                     Ok(Self::Daily { day: today, taken })
                 } else {
-                    Err(((today + 1) * DAY_MS - BEIJING_MS - now) as f64)
+                    Err(day::until_midnight(now).as_secs_f64() * 1000.0)
                 }
             }
         }
@@ -203,7 +202,7 @@ impl Bucket {
     fn is_full(self, now: u64) -> bool {
         match self {
             Self::Filling { full_at } => full_at <= now as f64,
-            Self::Daily { day, taken } => taken == 0 || day != (now + BEIJING_MS) / DAY_MS,
+            Self::Daily { day, taken } => taken == 0 || day != day::number(Duration::from_millis(now)),
         }
     }
 }

@@ -122,12 +122,12 @@ impl Reader {
     async fn catch_up(&self) {
         while let Err(error) = self.subscribe().await {
             tracing::debug!(%error, "cannot subscribe yet");
-            time::sleep(jittered(RETRY_AFTER)).await;
+            time::sleep(RETRY_AFTER.mul_f64(0.5 + random::fraction())).await;
         }
         for logins in self.hub.logins().chunks(READ_AT_ONCE) {
             while let Err(error) = self.read_again(logins).await {
                 tracing::debug!(%error, "cannot read records yet");
-                time::sleep(jittered(RETRY_AFTER)).await;
+                time::sleep(RETRY_AFTER.mul_f64(0.5 + random::fraction())).await;
             }
         }
     }
@@ -148,7 +148,8 @@ impl Reader {
     /// Reads all watched records slowly, again and again, and never at the same moment as the other replicas.
     async fn read_again_for_ever(&self) {
         loop {
-            time::sleep(jittered(READ_AGAIN_EVERY)).await;
+            // Between half and one and a half times as long, by lot.
+            time::sleep(READ_AGAIN_EVERY.mul_f64(0.5 + random::fraction())).await;
             for logins in self.hub.logins().chunks(READ_AT_ONCE) {
                 if let Err(error) = self.read_again(logins).await {
                     tracing::debug!(%error, "records are read again later");
@@ -219,14 +220,8 @@ impl Reader {
     }
 }
 
-/// Between half and one and a half times as long, by lot.
-fn jittered(time: Duration) -> Duration {
-    let lot = f64::from(u32::from_le_bytes(random::bytes())) / f64::from(u32::MAX);
-    time.mul_f64(0.5 + lot)
-}
-
-/// Reads a notice: the login, its version, its state, the connection that has it, and since when. `None` for what no script of ours
-/// publishes.
+/// Reads a notice: the login, its version, its state, the connection that has it, and since when. `None` for what no
+/// script of ours publishes.
 #[must_use]
 pub fn read_notice(notice: &str) -> Option<(RecordId, News)> {
     let mut words = notice.split(' ');
