@@ -89,15 +89,17 @@ impl GatewaySettings {
 ///
 /// # Errors
 ///
-/// Not an http or https URL, or one with a query or a fragment.
+/// Not an http or https URL, or one with a user, a password, a query or a fragment. The platform asks for no password, and
+/// this is no place for one, for it is printed.
 pub fn api_base(text: &str) -> Result<String, &'static str> {
     let url = reqwest::Url::parse(text).map_err(|_| "not a URL")?;
     let plain = url.query().is_none() && url.fragment().is_none() && url.has_host();
-    if plain && matches!(url.scheme(), "http" | "https") {
+    let nobodys = url.username().is_empty() && url.password().is_none();
+    if plain && nobodys && matches!(url.scheme(), "http" | "https") {
         // As the URL standard writes it: a blank at the end would become a part of every path.
         Ok(url.as_str().trim_end_matches('/').to_owned())
     } else {
-        Err("not an http or https URL without query")
+        Err("not an http or https URL without user, password and query")
     }
 }
 
@@ -191,6 +193,13 @@ mod tests {
             assert_eq!(read(odd), "http://simulator", "{odd:?}");
         }
         for wrong in ["", "simulator", "ftp://simulator", "http://", "http://a/?b", "http://a/#b"] {
+            assert!(api_base(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_base_of_the_api_carries_no_password() {
+        for wrong in ["http://user:secret@a", "http://:secret@a/", "http://user@a", "https://user:@a"] {
             assert!(api_base(wrong).is_err(), "{wrong:?}");
         }
     }
