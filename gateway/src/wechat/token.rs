@@ -16,6 +16,10 @@ use super::{Account, CALL_TIMEOUT, Error};
 /// A token is fetched anew this long before its end. Above 300 s would be of no use, for the platform gives the same
 /// token until then (docs/wechat.md, "Tokens").
 const MARGIN: Duration = Duration::from_secs(120);
+/// A token that failed and was given again is not asked for in this time. Longer than a call takes, so that all the calls
+/// that were under way with it cost one fetch; shorter than the rest that such a failure begins, for the platform may yet
+/// give another.
+const GIVEN_AGAIN_FOR: Duration = Duration::from_secs(10);
 /// The longest life that a token has.
 const LIFE_MAX: u64 = 7200;
 
@@ -36,6 +40,8 @@ struct Held {
     token: Option<Token>,
     /// The fetch that is under way.
     fetch: Option<Fetch>,
+    /// The token that failed, and then was given again at this moment.
+    given_again: Option<(Secret, Instant)>,
 }
 
 /// What a fetch comes to, for all who wait for it; `None` until it does.
@@ -70,15 +76,22 @@ impl Tokens {
         self.other_than(None).await
     }
 
-    /// A token in the place of `failed`, which nobody gets any more. Fetched only if that is still the one that is held.
+    /// A token in the place of `failed`. Fetched only if that is still the one that is held.
     ///
     /// # Errors
     ///
-    /// As [`Tokens::get`], and [`Error::TokenNotTaken`] where the platform gives the same token again: whoever went on
-    /// fetching then would never end.
+    /// As [`Tokens::get`], and [`Error::TokenNotTaken`] where the platform gives the same token again, or has just done so:
+    /// whoever went on fetching then would never end.
     pub(super) async fn replace(&self, failed: &Secret) -> Result<Secret, Error> {
-        let token = self.other_than(Some(failed)).await?;
-        if token == *failed { Err(Error::TokenNotTaken) } else { Ok(token) }
+        // The fetch that is under way may be a renewal that began before the token failed. It proves nothing if that gives
+        // the token again, but the next one, which begins now, does.
+        for _ in 0..2 {
+            let token = self.other_than(Some(failed)).await?;
+            if token != *failed {
+                return Ok(token);
+            }
+        }
+        Err(Error::TokenNotTaken)
     }
 
     async fn other_than(&self, failed: Option<&Secret>) -> Result<Secret, Error> {
@@ -91,21 +104,24 @@ impl Tokens {
     }
 
     fn source(&self, failed: Option<&Secret>) -> Result<Source, Error> {
-        let mut held = self.0.held();
-        match held.good(failed, Instant::now()) {
+        let (mut held, now) = (self.0.held(), Instant::now());
+        if failed.is_some_and(|failed| held.was_given_again(failed, now)) {
+            return Err(Error::TokenNotTaken);
+        }
+        match held.good(failed, now) {
             Some((text, is_due)) => {
                 if is_due {
                     // Nobody has to wait for it, nor is anything lost yet if it fails: this token is good until its end.
-                    let _ = self.fetch(&mut held);
+                    let _ = self.fetch(&mut held, None);
                 }
                 Ok(Source::Held(text))
             }
-            None => Ok(Source::Fetch(self.fetch(&mut held)?)),
+            None => Ok(Source::Fetch(self.fetch(&mut held, failed)?)),
         }
     }
 
-    /// The fetch that is under way, or a new one.
-    fn fetch(&self, held: &mut Held) -> Result<Fetch, Error> {
+    /// The fetch that is under way, or a new one because that token `failed`.
+    fn fetch(&self, held: &mut Held, failed: Option<&Secret>) -> Result<Fetch, Error> {
         // A sender that is gone has left nothing behind: its task died.
         if let Some(fetch) = held.fetch.as_ref().filter(|fetch| fetch.has_changed().is_ok()) {
             return Ok(fetch.clone());
@@ -113,7 +129,7 @@ impl Tokens {
         let permit = self.0.endpoint.admit()?;
         let (sender, fetch) = watch::channel(None);
         held.fetch = Some(fetch.clone());
-        let inner = self.0.clone();
+        let (inner, failed) = (self.0.clone(), failed.cloned());
         // In a task of its own, which ends within the call's limit: whoever waits for it may leave, and the others must not
         // begin again.
         tokio::spawn(async move {
@@ -121,6 +137,12 @@ impl Tokens {
             let text = outcome.as_ref().map(|token| token.text.clone()).map_err(Clone::clone);
             let mut held = inner.held();
             held.fetch = None;
+            if let (Some(failed), Ok(Token { text, .. })) = (failed, &outcome)
+                && failed == *text
+            {
+                held.given_again = Some((failed, Instant::now()));
+            }
+            // One that was given again, too: other calls may be more lucky with it.
             held.token = outcome.ok().or(held.token.take());
             // Nobody may be waiting.
             sender.send_replace(Some(text));
@@ -130,6 +152,12 @@ impl Tokens {
 }
 
 impl Held {
+    /// Whether the platform has just given `failed` again.
+    fn was_given_again(&self, failed: &Secret, now: Instant) -> bool {
+        let lately = |at: Instant| now.duration_since(at) < GIVEN_AGAIN_FOR;
+        self.given_again.as_ref().is_some_and(|(text, at)| text == failed && lately(*at))
+    }
+
     /// The token, if it is good, and whether it is due for renewal. One that has ended or failed is forgotten.
     fn good(&mut self, failed: Option<&Secret>, now: Instant) -> Option<(Secret, bool)> {
         self.token.take_if(|token| now >= token.ends || Some(&token.text) == failed);
@@ -183,70 +211,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wechat::Platform;
-
-    const LIFE: Duration = Duration::from_secs(7200);
-
-    fn secret(text: &str) -> Secret {
-        Secret::new(text)
-    }
-
-    fn held(text: &str, life: Duration, asked: Instant) -> Held {
-        Held { token: Some(Token::new(secret(text), life, asked)), fetch: None }
-    }
-
-    #[test]
-    fn a_token_is_renewed_two_minutes_before_its_end_and_used_until_then() {
-        let asked = Instant::now();
-        let mut held = held("t", LIFE, asked);
-        let mut at =
-            |seconds| held.good(None, asked + Duration::from_secs(seconds)).map(|(_, is_due)| is_due);
-        assert_eq!(
-            [0, 7079, 7080, 7199, 7200].map(&mut at),
-            [Some(false), Some(false), Some(true), Some(true), None]
-        );
-    }
-
-    #[test]
-    fn a_token_whose_life_is_short_is_not_renewed_at_once() {
-        let asked = Instant::now();
-        let mut held = held("t", Duration::from_secs(60), asked);
-        assert_eq!(held.good(None, asked + Duration::from_secs(29)), Some((secret("t"), false)));
-    }
-
-    #[test]
-    fn only_the_token_that_failed_is_forgotten() {
-        let asked = Instant::now();
-        let mut held = held("second", LIFE, asked);
-        assert!(held.good(Some(&secret("first")), asked).is_some());
-        assert!(held.good(Some(&secret("second")), asked).is_none());
-        assert!(held.good(None, asked).is_none(), "nobody else gets it either");
-    }
-
-    /// A platform behind an address where nobody listens.
-    fn unreachable() -> Platform {
-        // Fails only if another test of this process was first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let api_base = "http://127.0.0.1:1".to_owned();
-        Platform::new(Account { app_id: "wx0".into(), app_secret: secret("s"), api_base }).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_renewal_that_fails_costs_nobody_the_token_that_is_good_yet() {
-        let tokens = unreachable().tokens;
-        let (text, renew_at) = (secret("old"), Instant::now());
-        tokens.0.held().token = Some(Token { text, renew_at, ends: renew_at + Duration::from_secs(60) });
-        assert_eq!(tokens.get().await.unwrap(), secret("old"));
-        let mut renewal = tokens.0.held().fetch.clone().expect("a fetch is under way");
-        assert_eq!(tokens.get().await.unwrap(), secret("old"));
-        assert!(tokens.0.held().fetch.as_ref().unwrap().same_channel(&renewal), "and only one");
-        let outcome = renewal.wait_for(Option::is_some).await.unwrap().clone().unwrap();
-        assert!(matches!(outcome, Err(Error::Unreachable(_))), "{outcome:?}");
-        assert_eq!(tokens.get().await.unwrap(), secret("old"), "while the endpoint rests");
-        let error = tokens.replace(&secret("old")).await.unwrap_err();
-        assert!(matches!(error, Error::Resting { .. }), "{error:?}");
-        assert!(tokens.get().await.is_err(), "a token that failed is no token");
-    }
-}
+mod tests;
