@@ -1,5 +1,6 @@
 //! One browser, from upgrade to close: the loop reads like the protocol.
 
+use std::fmt;
 use std::time::Duration;
 
 use shared::backplane::{Budget, Change, Exhausted, LoginWatch, Resumed};
@@ -10,7 +11,7 @@ use tokio::time::{self, Instant};
 use crate::Gateway;
 use crate::browser::{Browser, Gone, Incoming};
 use crate::protocol::{ClientMessage, CloseCode, ErrorCode, ServerMessage, whole_seconds};
-use crate::qr;
+use crate::{qr, wechat};
 
 /// For a QR code from the platform, with a new token and a second try if it must be; below the 10 s after which the
 /// element gives a silent connection up.
@@ -276,8 +277,11 @@ impl Connection<'_> {
         let retry_after = match time::timeout(QR_CODE_TIMEOUT, asked).await {
             Ok(Ok(code)) => return Ok(Some(code)),
             Ok(Err(error)) => {
-                // The platform's client tells operators, once and not for each login.
+                // Of calls the platform's client tells operators, once and not for each login.
                 tracing::debug!(login = %session.record_id(), %error, "no QR code");
+                if let wechat::Error::Crowded = error {
+                    self.log_too_slow(&error);
+                }
                 if error.made_nothing() {
                     self.gateway.backplane().give_back(&budgets).await;
                 }
@@ -285,7 +289,9 @@ impl Connection<'_> {
             }
             Err(_) => {
                 let (login, limit_s) = (session.record_id(), QR_CODE_TIMEOUT.as_secs());
-                tracing::debug!(%login, limit_s, "no QR code: the platform is too slow");
+                tracing::debug!(%login, limit_s, "no QR code in time");
+                // None of its calls may have failed, and then the platform's client has nothing to tell.
+                self.log_too_slow(format_args!("its calls were not over within {limit_s} s"));
                 RETRY_AFTER
             }
         };
@@ -337,6 +343,12 @@ impl Connection<'_> {
         if let Some(suppressed) = self.gateway.0.refusals.admit(std::time::Instant::now()) {
             let (retry_after_s, see) = (whole_seconds(retry_after), "see QR_LIMIT_… and TRUSTED_PROXIES");
             tracing::warn!(limit, client = %self.client, retry_after_s, suppressed, see, "no QR code: too many");
+        }
+    }
+
+    fn log_too_slow(&self, error: impl fmt::Display) {
+        if let Some(suppressed) = self.gateway.0.refusals.admit(std::time::Instant::now()) {
+            tracing::warn!(%error, suppressed, "no QR code: the WeChat API is too slow");
         }
     }
 

@@ -9,10 +9,12 @@ mod token;
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::login::{OpenId, QrCode, Scene, Ticket};
 use shared::settings::Secret;
 use tokio::sync::Semaphore;
+use tokio::time;
 
 use self::endpoint::Endpoint;
 pub use self::error::Error;
@@ -30,6 +32,9 @@ const PERSON_TIMEOUT: Duration = Duration::from_millis(1500);
 /// QR codes that are being made at once; a crowd waits for its turn instead of opening as many connections. At the
 /// platform's usual tenth of a second that is hundreds a second.
 const CODES_AT_ONCE: usize = 64;
+/// Waiting for one's turn. With a call that takes all its time it is below the 8 s that a browser is given, so that who
+/// had no turn is known from who may have a code.
+const TURN_TIMEOUT: Duration = Duration::from_millis(2500);
 /// Longest text that we draw; the platform's has 45 characters (docs/wechat.md, "QR codes").
 const CONTENT_MAX: usize = 512;
 
@@ -96,7 +101,8 @@ impl Platform {
     ///
     /// # Errors
     ///
-    /// The platform cannot be reached, refuses, answers nonsense, or is given a rest after it did.
+    /// The platform cannot be reached, refuses, answers nonsense, or is given a rest after it did; or too many are being
+    /// made ([`Error::Crowded`]).
     pub async fn create_qr_code(&self, scene: &Scene, lifetime: Duration) -> Result<QrCode, Error> {
         #[derive(Serialize)]
         struct Request {
@@ -124,13 +130,16 @@ impl Platform {
             action_info: ActionInfo { scene: SceneInfo { scene_str: scene.expose() } },
         };
         let url = self.codes.url(&self.account.api_base);
-        let _place = self.places.acquire().await.expect("nobody closes it");
-        let created: Created = self.call(&self.codes, || self.http.post(&url).json(&request)).await?;
-        let ticket = Ticket::parse(&created.ticket).ok_or(Error::Unreadable("the ticket"))?;
-        if created.url.is_empty() || created.url.len() > CONTENT_MAX {
-            return Err(Error::Unreadable("the QR code's text"));
-        }
-        Ok(QrCode { scene: scene.clone(), ticket, content: created.url })
+        let turn = time::timeout(TURN_TIMEOUT, self.places.acquire()).await;
+        let _place = turn.map_err(|_| Error::Crowded)?.expect("nobody closes it");
+        let read = |Created { ticket, url }| {
+            let ticket = Ticket::parse(&ticket).ok_or(Error::Unreadable("a ticket that is none"))?;
+            if url.is_empty() || url.len() > CONTENT_MAX {
+                return Err(Error::Unreadable("a QR code's text that is empty or too long"));
+            }
+            Ok(QrCode { scene: scene.clone(), ticket, content: url })
+        };
+        self.call(&self.codes, || self.http.post(&url).json(&request), read).await
     }
 
     /// Looks a person up. A person who does not follow the account any more has nothing to tell.
@@ -141,18 +150,20 @@ impl Platform {
     pub async fn person(&self, openid: &OpenId) -> Result<Person, Error> {
         let url = self.people.url(&self.account.api_base);
         let query = [("openid", openid.expose()), ("lang", "zh_CN")];
-        let person: Person = self.call(&self.people, || self.http.get(&url).query(&query)).await?;
         let told = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(Person { unionid: told(person.unionid), nickname: told(person.nickname) })
+        let read =
+            |Person { unionid, nickname }| Ok(Person { unionid: told(unionid), nickname: told(nickname) });
+        self.call(&self.people, || self.http.get(&url).query(&query), read).await
     }
 
     /// Makes a call that needs the access token. A token that the platform does not take is replaced once, and the call
-    /// made once more.
-    async fn call<T: serde::de::DeserializeOwned>(
+    /// made once more. An answer of which `read` makes nothing is a failure like any other.
+    async fn call<T: DeserializeOwned, U>(
         &self,
         endpoint: &Endpoint,
         request: impl Fn() -> reqwest::RequestBuilder,
-    ) -> Result<T, Error> {
+        read: impl FnOnce(T) -> Result<U, Error>,
+    ) -> Result<U, Error> {
         let token = self.tokens.get().await?;
         let permit = endpoint.admit()?;
         let with = |token: &Secret| {
@@ -169,7 +180,7 @@ impl Platform {
             },
             outcome => outcome,
         };
-        permit.settle(outcome)
+        permit.settle(outcome.and_then(read))
     }
 
     /// Fetches the access token, unless a good one is held, and makes no call with it: for a diagnosis.

@@ -9,6 +9,7 @@ mod state;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use shared::random::fraction;
 use tokio::time::Instant;
 
 use self::journal::{Journal, Recovery};
@@ -42,18 +43,19 @@ pub(super) struct Permit {
 }
 
 impl Breaker {
-    /// A breaker for calls of which each is made for one login.
-    pub(super) fn of_each(call: &'static str) -> Self {
-        Self::new(call, HICCUPS_MAX)
+    /// A breaker for calls of which each is made for one login. None takes longer than `limit`.
+    pub(super) fn of_each(call: &'static str, limit: Duration) -> Self {
+        Self::new(call, limit, HICCUPS_MAX)
     }
 
-    /// A breaker for calls of which each is made for all logins, so that one failure is already everybody's.
-    pub(super) fn of_all(call: &'static str) -> Self {
-        Self::new(call, 1)
+    /// A breaker for calls of which each is made for all logins, so that one failure is already everybody's. None
+    /// takes longer than `limit`.
+    pub(super) fn of_all(call: &'static str, limit: Duration) -> Self {
+        Self::new(call, limit, 1)
     }
 
-    fn new(call: &'static str, tolerates: u32) -> Self {
-        let kept = Kept { state: State::new(tolerates), journal: Journal::default() };
+    fn new(call: &'static str, limit: Duration, tolerates: u32) -> Self {
+        let kept = Kept { state: State::new(tolerates, limit), journal: Journal::default() };
         Self(Arc::new(Inner { call, kept: Mutex::new(kept) }))
     }
 
@@ -68,7 +70,7 @@ impl Breaker {
             Ok(pass) => Ok(Permit { breaker: self.clone(), pass, settled: false }),
             Err(Refusal { cause, left }) => {
                 kept.journal.refused();
-                Err(Error::Resting { cause, left })
+                Err(Error::Resting { cause, left, asked: false })
             }
         }
     }
@@ -91,7 +93,7 @@ impl Breaker {
     /// The error as its caller gets it: a probe's says how long nobody asks now.
     fn failed(&self, pass: Pass, error: Error, weight: Weight) -> Error {
         let (error, now) = (Arc::new(error), Instant::now());
-        let at = Moment { since_1970: since_1970(), dice: dice() };
+        let at = Moment { since_1970: since_1970(), dice: fraction() };
         let (consequence, is_news) = {
             let mut kept = self.kept();
             let consequence = kept.state.failed(pass, (&error, weight), now, at);
@@ -110,7 +112,7 @@ impl Breaker {
         };
         self.tell(&error, rest, is_news);
         match rest {
-            Some(left) if pass.is_probe => Error::Resting { cause: error, left },
+            Some(left) if pass.is_probe => Error::Resting { cause: error, left, asked: true },
             _ => Arc::unwrap_or_clone(error),
         }
     }
@@ -160,23 +162,6 @@ impl Drop for Permit {
     }
 }
 
-/// A number from 0 to 1.
-pub(super) fn dice() -> f64 {
-    f64::from(u32::from_ne_bytes(shared::random::bytes())) / f64::from(u32::MAX)
-}
-
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn replicas_roll_dice_of_their_own() {
-        let rolls: Vec<f64> = (0..1000).map(|_| dice()).collect();
-        assert!(rolls.iter().all(|roll| (0.0..=1.0).contains(roll)));
-        assert!(rolls.iter().any(|roll| *roll < 0.2) && rolls.iter().any(|roll| *roll > 0.8));
-    }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use shared::random::fraction;
 use tokio::time::{self, Instant};
 
 use super::Error;
 use super::answer::Answer;
-use super::breaker::{Breaker, Permit, dice};
+use super::breaker::{Breaker, Permit};
 use super::rest::jittered;
 
 /// How often a call that finds the platform busy is made again before it counts as failed.
@@ -27,12 +28,12 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// A call of which each is made for one login.
     pub(super) fn of_each(path: &'static str, limit: Duration) -> Self {
-        Self { path, limit, breaker: Breaker::of_each(path) }
+        Self { path, limit, breaker: Breaker::of_each(path, limit) }
     }
 
     /// A call of which each is made for all logins.
     pub(super) fn of_all(path: &'static str, limit: Duration) -> Self {
-        Self { path, limit, breaker: Breaker::of_all(path) }
+        Self { path, limit, breaker: Breaker::of_all(path, limit) }
     }
 
     /// Its address at the API whose base this is.
@@ -60,7 +61,7 @@ impl Endpoint {
         loop {
             let left = self.limit.saturating_sub(began.elapsed());
             let answer = Answer::of(request().timeout(left)).await.and_then(Answer::read);
-            let pause = jittered(PAUSE * (1 << repeats), dice());
+            let pause = jittered(PAUSE * (1 << repeats), fraction());
             match answer {
                 // With less than half of the time another answer may not come in it.
                 Err(error)

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rest::{Weight, whole_seconds};
+use super::rest::Weight;
+use crate::protocol::whole_seconds;
 
 /// A call that failed. Its text is for operators and holds no secret: never the URL, which carries the access token.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,14 +36,21 @@ pub enum Error {
     TokenNotTaken,
     /// The platform is given a rest after it failed: this call was not made, or was the one that tried whether it works
     /// again.
-    #[error("the WeChat API is not asked for {} s, for it failed", whole_seconds(*left).as_secs())]
+    #[error("the WeChat API is not asked for {} s, for it failed", whole_seconds(*left))]
     Resting {
         /// The last failure.
         #[source]
         cause: Arc<Error>,
         /// What is left of the rest.
         left: Duration,
+        /// Whether this call was made: it was the one that tried, and the last failure is its own.
+        asked: bool,
     },
+    /// So many QR codes are being made that this one had no turn.
+    #[error(
+        "too many QR codes are being made at once: is the WeChat API slow, or is this a flood? see QR_LIMIT_…"
+    )]
+    Crowded,
 }
 
 /// What one log line speaks for.
@@ -53,6 +61,7 @@ pub(super) enum Kind {
     Unreadable,
     Code(i64),
     TokenNotTaken,
+    Crowded,
 }
 
 /// Codes that mean: this access token is no good any more (docs/wechat.md, "Tokens").
@@ -86,7 +95,12 @@ impl Error {
     /// Whether the platform certainly did nothing: it said no, or was not asked.
     #[must_use]
     pub fn made_nothing(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::TokenNotTaken | Self::Resting { .. })
+        match self {
+            Self::Refused { .. } | Self::TokenNotTaken | Self::Crowded => true,
+            // A failed probe may have done its work.
+            Self::Resting { cause, asked, .. } => !asked || cause.made_nothing(),
+            Self::Unreachable(_) | Self::Status(_) | Self::Unreadable(_) => false,
+        }
     }
 
     /// What a call came to that was made again with a new token.
@@ -109,6 +123,7 @@ impl Error {
             Self::Refused { code, .. } => Kind::Code(*code),
             Self::TokenNotTaken => Kind::TokenNotTaken,
             Self::Resting { cause, .. } => cause.kind(),
+            Self::Crowded => Kind::Crowded,
         }
     }
 
@@ -151,5 +166,31 @@ fn advice(code: i64) -> &'static str {
         89501 | 89503 => "the account's administrator must confirm in WeChat",
         89506 | 89507 => "the account's administrator refused this address: try again tomorrow",
         _ => "see the platform's list of return codes",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_certainly_made_nothing_counts_as_that_and_of_a_probe_its_cause_decides() {
+        let (refused, timed_out) =
+            (Error::refused(48001, ""), Error::Unreachable("no answer in time".into()));
+        let nothing = |cause: &Error, asked| {
+            let (cause, left) = (Arc::new(cause.clone()), Duration::from_secs(1));
+            Error::Resting { cause, left, asked }.made_nothing()
+        };
+        for (cause, made_nothing) in [
+            (&refused, true),
+            (&Error::TokenNotTaken, true),
+            (&timed_out, false),
+            (&Error::Status(502), false),
+            (&Error::Unreadable("the ticket"), false),
+        ] {
+            assert_eq!((cause.made_nothing(), nothing(cause, true)), (made_nothing, made_nothing), "{cause}");
+            assert!(nothing(cause, false), "it was not asked: {cause}");
+        }
+        assert!(Error::Crowded.made_nothing());
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use shared::day;
+
 use super::Error;
+use crate::protocol::whole_seconds;
 
 /// The first rest after a hiccup; each one that follows without a success between is twice as long, up to the longest.
 const FIRST_REST: Duration = Duration::from_secs(1);
@@ -18,9 +21,8 @@ const MIDNIGHT_DELAY: Duration = Duration::from_secs(60);
 const MIDNIGHT_SPREAD: Duration = Duration::from_secs(60);
 /// Where midnight did not help, the day ends at another time than we think (docs/wechat.md, "Quotas").
 const UNKNOWN_DAY_REST: Duration = Duration::from_secs(600);
-/// The platform's clock is China's, which knows no summer time.
-const UTC_PLUS_8: Duration = Duration::from_secs(8 * 3600);
-const DAY: Duration = Duration::from_secs(86_400);
+/// A day's quota that is used up so soon after midnight is the last day's: a clock is wrong, or the day ends later.
+const EARLY: Duration = Duration::from_secs(900);
 /// When a browser may try again after a failure that makes nothing rest yet.
 const AFTER_HICCUP: Duration = Duration::from_secs(3);
 
@@ -53,6 +55,8 @@ impl Error {
         Some(match self {
             Self::Unreachable(_) | Self::Status(_) | Self::Unreadable(_) => Weight::Hiccup,
             Self::TokenNotTaken => Weight::Operator,
+            // We did not ask.
+            Self::Crowded => return None,
             Self::Resting { cause, .. } => return cause.weight(),
             Self::Refused { code, .. } => match code {
                 40003 => return None,
@@ -71,19 +75,23 @@ impl Error {
     /// given a rest that is what is left of it; after any other failure no rest that it begins is longer.
     #[must_use]
     pub fn retry_after(&self) -> Duration {
-        let longest = Moment { since_1970: since_1970(), dice: 1.0 };
-        whole_seconds(match (self, self.weight()) {
+        self.retry_after_at(since_1970())
+    }
+
+    fn retry_after_at(&self, since_1970: Duration) -> Duration {
+        let rest = |weight: Weight, dice| weight.rest(0, false, Moment { since_1970, dice });
+        Duration::from_secs(whole_seconds(match (self, self.weight()) {
             (Self::Resting { left, .. }, _) => *left,
             (_, None | Some(Weight::Hiccup)) => AFTER_HICCUP,
-            (_, Some(Weight::Operator)) => OPERATOR_REST,
-            (_, Some(weight)) => weight.rest(0, false, longest),
-        })
+            // Whatever the lot that fell.
+            (_, Some(weight)) => rest(weight, 0.0).max(rest(weight, 1.0)),
+        }))
     }
 }
 
 impl Weight {
-    /// How long nobody asks after this failure, when `rests` such times in a row have not helped. `again` says that the
-    /// last of them was for the same weight.
+    /// How long nobody asks after this failure, when `rests` such times in a row have not helped. `again` says that one
+    /// of them was for a day already.
     pub(super) fn rest(self, rests: u32, again: bool, at: Moment) -> Duration {
         match self {
             Self::Hiccup => {
@@ -91,8 +99,12 @@ impl Weight {
             }
             Self::Operator => jittered(OPERATOR_REST, at.dice),
             Self::Minute => MINUTE + MINUTE_SPREAD.mul_f64(at.dice),
-            Self::Day if again => jittered(UNKNOWN_DAY_REST, at.dice),
-            Self::Day => until_midnight(at.since_1970) + MIDNIGHT_DELAY + MIDNIGHT_SPREAD.mul_f64(at.dice),
+            Self::Day if again || day::since_midnight(at.since_1970) < EARLY => {
+                jittered(UNKNOWN_DAY_REST, at.dice)
+            }
+            Self::Day => {
+                day::until_midnight(at.since_1970) + MIDNIGHT_DELAY + MIDNIGHT_SPREAD.mul_f64(at.dice)
+            }
         }
     }
 }
@@ -107,16 +119,6 @@ pub(super) fn since_1970() -> Duration {
     std::time::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
-fn until_midnight(since_1970: Duration) -> Duration {
-    let today = (since_1970 + UTC_PLUS_8).as_secs() % DAY.as_secs();
-    DAY - Duration::from_secs(today)
-}
-
-/// Rounded up, so that who waits so long comes no moment too early; never 0.
-pub(super) fn whole_seconds(time: Duration) -> Duration {
-    Duration::from_secs((time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -126,6 +128,8 @@ mod tests {
     /// 2025-11-22 16:30:00 in Beijing.
     const AFTERNOON: Duration = Duration::from_secs(1_763_800_200);
     const TO_MIDNIGHT: Duration = Duration::from_secs(7 * 3600 + 1800);
+    const MIDNIGHT: Duration = Duration::from_secs(1_763_827_200);
+    const NEARLY_MIDNIGHT: Duration = Duration::from_millis(1_763_827_199_999);
 
     fn rest(code: i64, rests: u32, again: bool, dice: f64) -> Duration {
         Error::refused(code, "").weight().unwrap().rest(rests, again, Moment { since_1970: AFTERNOON, dice })
@@ -146,13 +150,24 @@ mod tests {
             let beyond = rest(45009, 3, false, dice).checked_sub(TO_MIDNIGHT).unwrap();
             assert!((60..=120).contains(&beyond.as_secs()), "the day and a little more: {beyond:?}");
         }
-        assert_eq!(until_midnight(AFTERNOON + TO_MIDNIGHT), DAY);
-        assert_eq!(until_midnight(AFTERNOON + TO_MIDNIGHT - Duration::from_secs(1)), Duration::from_secs(1));
     }
 
     #[test]
     fn a_quota_that_midnight_did_not_fill_is_looked_at_every_ten_minutes() {
         assert_eq!(rest(45009, 1, true, 0.0), UNKNOWN_DAY_REST);
+        assert!(rest(45009, 1, true, 1.0) > UNKNOWN_DAY_REST / 2);
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_just_after_midnight_is_the_last_days() {
+        assert_eq!(AFTERNOON + TO_MIDNIGHT, MIDNIGHT);
+        let second = Duration::from_secs(1);
+        let rest = |since_1970| Weight::Day.rest(0, false, Moment { since_1970, dice: 0.0 });
+        assert_eq!(rest(MIDNIGHT - second), second + MIDNIGHT_DELAY);
+        for early in [Duration::ZERO, second, EARLY - second] {
+            assert_eq!(rest(MIDNIGHT + early), UNKNOWN_DAY_REST, "{early:?}");
+        }
+        assert_eq!(rest(MIDNIGHT + EARLY), day::DAY - EARLY + MIDNIGHT_DELAY);
     }
 
     #[test]
@@ -179,18 +194,22 @@ mod tests {
             Error::Unreachable("x".into()),
         ];
         for failure in failures.into_iter().chain(others) {
-            for dice in [0.0, 0.3, 1.0] {
-                let rest =
-                    failure.weight().unwrap().rest(0, false, Moment { since_1970: since_1970(), dice });
-                assert!(failure.retry_after() >= rest, "{failure}: {rest:?}");
+            for since_1970 in [MIDNIGHT, AFTERNOON, NEARLY_MIDNIGHT] {
+                for dice in [0.0, 0.3, 1.0] {
+                    let rest = failure.weight().unwrap().rest(0, false, Moment { since_1970, dice });
+                    assert!(failure.retry_after_at(since_1970) >= rest, "{failure}: {rest:?}");
+                }
             }
         }
     }
 
     #[test]
     fn who_was_not_asked_for_is_told_what_is_left_rounded_up_and_never_0() {
-        let told =
-            |left| Error::Resting { cause: Arc::new(Error::TokenNotTaken), left }.retry_after().as_secs();
+        let told = |left| {
+            Error::Resting { cause: Arc::new(Error::TokenNotTaken), left, asked: false }
+                .retry_after()
+                .as_secs()
+        };
         let millis = Duration::from_millis;
         assert_eq!(
             [Duration::ZERO, millis(1), millis(1000), millis(1001), millis(40_000)].map(told),

@@ -1,8 +1,8 @@
 //! A platform in trouble, seen from the browsers, from the operators' log, and from the platform.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_all};
 use futures_util::{StreamExt as _, stream};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -18,10 +18,15 @@ use crate::bounds::{faults, sent};
 const CREATE: &str = "/cgi-bin/qrcode/create";
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const CROWD: usize = 30;
-/// Longer than the longest rest that is no quota's, and what a busy machine adds.
+/// Codes that a gateway asks for at once (gateway/src/wechat.rs).
+const CODES_AT_ONCE: usize = 64;
+/// Longer than the longest rest that is no quota's, the probe after it, and what a busy machine adds. These tests wait in
+/// real time, as long as browsers are told: the rests are in programs of their own, whose clock nobody moves, and that
+/// who waits for `retry_after` gets a code is what they are about. Rests by a clock that moves at will are tested in
+/// gateway/src/wechat/breaker/state/tests.rs.
 const RECOVERY_TIME: Duration = Duration::from_secs(50);
-/// How fast a browser is told that the platform rests; far below any call's limit.
-const REFUSAL_TIME: Duration = Duration::from_secs(3);
+/// How fast a browser is told that the platform rests; below any call's limit.
+const REFUSAL_TIME: Duration = Duration::from_secs(4);
 
 /// The limits of QR codes are another matter than the platform's trouble.
 fn unlimited() -> Vec<Setting> {
@@ -126,7 +131,8 @@ async fn what_passes_is_told_to_every_browser_and_logged_once_and_over_when_it_i
         let recoveries = recoveries(gateway);
         assert_eq!(recoveries.len(), 1, "{recoveries:?}");
         let cost = ["failed", "refused", "lasted_ms"].map(|name| recoveries[0][name].as_u64().unwrap());
-        assert!(cost[0] >= CROWD as u64 && cost[1] > 0 && cost[2] > 500, "{recoveries:?}");
+        // On a slow machine the first failures make it rest before the last of the crowd comes.
+        assert!(cost[0] >= 5 && cost[0] + cost[1] >= CROWD as u64 && cost[2] > 500, "{recoveries:?}");
     }
 }
 
@@ -135,8 +141,8 @@ async fn what_does_not_pass_soon_is_told_to_every_browser_and_logged_once_with_i
     let stack = stack(5).await;
     let at_create =
         |errcode: i64| json!({ "error": { "errcode": errcode, "calls": 100_000, "path": CREATE } });
-    // Something of it may have passed.
-    let (half_a_minute, a_minute, a_day) = (15..=30, 50..=70, 50..=86_520);
+    // Something of it may have passed. Close to midnight a day's rest is short, and just after it 10 minutes.
+    let (half_a_minute, a_minute, a_day) = (15..=30, 50..=70, 31..=86_520);
     let troubles = [
         (at_create(48001), CREATE, "ERROR", "lacks the right", half_a_minute.clone()),
         (at_create(45009), CREATE, "ERROR", "day's quota", a_day),
@@ -216,10 +222,10 @@ async fn a_platform_that_swallows_everything_is_noticed_and_so_is_its_return() {
     for gateway in &stack.gateways {
         let mut browsers = crowd(gateway).await;
         join_all(browsers.iter_mut().map(is_told_to_wait)).await;
-        let began = Instant::now();
-        let mut late = Browser::open(&gateway.url()).await;
-        is_told_to_wait(&mut late).await;
-        assert!(began.elapsed() < REFUSAL_TIME, "the next one is told at once: {:?}", began.elapsed());
+        // The rest may be over by now, and one of them the probe, which hangs; not both.
+        let mut late = [Browser::open(&gateway.url()).await, Browser::open(&gateway.url()).await];
+        let told = select_all(late.iter_mut().map(|browser| Box::pin(is_told_to_wait(browser))));
+        within_time(REFUSAL_TIME, "the next one is told at once", told).await;
         assert_eq!(complaints(gateway).len(), 1);
     }
     let waiting = async |gateway: &Program| {
@@ -236,6 +242,46 @@ async fn a_platform_that_swallows_everything_is_noticed_and_so_is_its_return() {
     // Who had a code before has it still.
     stack.scan(&code.content, &somebodys_openid()).await;
     shown.success().await;
+}
+
+#[tokio::test]
+async fn a_platform_that_is_too_slow_without_failing_is_told_to_operators() {
+    let stack = stack(1).await;
+    // A token and a code, each within its own limit.
+    faults(&stack, json!({ "latency_ms": 4_500 })).await;
+    let mut browser = stack.browser().await;
+    assert_eq!(is_told_to_wait(&mut browser).await, Duration::from_secs(3));
+    let complaints = complaints(&stack.gateways[0]);
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert_eq!(complaints[0]["message"], "no QR code: the WeChat API is too slow");
+    assert!(complaints[0]["error"].as_str().unwrap().contains("8 s"), "{complaints:?}");
+    faults(&stack, json!({})).await;
+    browser.refresh().await;
+    browser.qr_code().await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_gets_no_turn_at_the_platform_costs_no_codes_and_is_told_to_operators() {
+    // What one gateway asks for at once, and one; each of them twice.
+    let crowd = CODES_AT_ONCE + 1;
+    let mut settings = unlimited();
+    settings.retain(|(name, _)| name != "QR_LIMIT_TOTAL");
+    settings.push(setting("QR_LIMIT_TOTAL", format!("{}/day", 2 * crowd)));
+    let stack = Plan { gateways: 1, callbacks: 1, settings, ..Plan::default() }.start().await;
+    let gateway = &stack.gateways[0];
+    let url = gateway.url();
+    let mut browsers = join_all((0..crowd).map(|_| Browser::open(&url))).await;
+    join_all(browsers.iter_mut().map(Browser::qr_code)).await;
+    faults(&stack, json!({ "latency_ms": 60_000 })).await;
+    join_all(browsers.iter_mut().map(Browser::refresh)).await;
+    let told = select_all(browsers.iter_mut().map(|browser| Box::pin(is_told_to_wait(browser))));
+    let (wait, without_turn, _) = within_time(REFUSAL_TIME, "the one without a turn", told).await;
+    let complaints = complaints(gateway);
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert!(complaints[0]["error"].as_str().unwrap().contains("made at once"), "{complaints:?}");
+    faults(&stack, json!({})).await;
+    // It is the last that the limit allows.
+    gets_its_code(&mut browsers[without_turn], wait).await;
 }
 
 #[tokio::test]

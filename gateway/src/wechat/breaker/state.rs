@@ -10,8 +10,6 @@ use super::super::rest::{Moment, Weight};
 
 /// Busy answers and other hiccups in a row, over all callers, that make every call rest.
 pub(super) const HICCUPS_MAX: u32 = 5;
-/// What is left of a rest while one call tries whether it can end: about as long as a call takes.
-const TRIAL_TIME: Duration = Duration::from_secs(2);
 
 /// How one kind of call fares.
 #[derive(Debug)]
@@ -23,6 +21,10 @@ pub(super) struct State {
     hiccups: u32,
     /// Rests since the last call that worked.
     rests: u32,
+    /// Whether one of them was for a day.
+    rested_for_a_day: bool,
+    /// The longest that a call takes, and so a probe.
+    limit: Duration,
     /// Goes up with every change: what a call of an older era came to says nothing about the present one.
     era: u64,
 }
@@ -31,7 +33,7 @@ pub(super) struct State {
 enum Phase {
     Working,
     Resting { cause: Arc<Error>, until: Instant },
-    Probing { cause: Arc<Error> },
+    Probing { cause: Arc<Error>, ends: Instant },
 }
 
 /// Leave to make a call.
@@ -50,7 +52,7 @@ pub(super) struct Refusal {
 }
 
 /// What a failure did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Consequence {
     /// Nothing, for the call began before things changed.
     Late,
@@ -61,9 +63,10 @@ pub(super) enum Consequence {
 }
 
 impl State {
-    /// A platform that works as far as we know: the first call is always made.
-    pub(super) fn new(tolerates: u32) -> Self {
-        Self { phase: Phase::Working, tolerates, hiccups: 0, rests: 0, era: 0 }
+    /// A platform that works as far as we know: the first call is always made. `limit` is the longest that one takes.
+    pub(super) fn new(tolerates: u32, limit: Duration) -> Self {
+        let phase = Phase::Working;
+        Self { phase, tolerates, hiccups: 0, rests: 0, rested_for_a_day: false, limit, era: 0 }
     }
 
     /// Lets a call through, or not. The first one after a rest is the probe, and the only one until it ends.
@@ -75,10 +78,13 @@ impl State {
             }
             Phase::Resting { cause, .. } => {
                 let cause = cause.clone();
-                self.enter(Phase::Probing { cause });
+                self.enter(Phase::Probing { cause, ends: now + self.limit });
                 Ok(Pass { era: self.era, is_probe: true })
             }
-            Phase::Probing { cause } => Err(Refusal { cause: cause.clone(), left: TRIAL_TIME }),
+            // By then it is known whether there is another rest, unless the probe needs a new token.
+            Phase::Probing { cause, ends } => {
+                Err(Refusal { cause: cause.clone(), left: ends.saturating_duration_since(now) })
+            }
         }
     }
 
@@ -87,7 +93,7 @@ impl State {
         if pass.era != self.era {
             return false;
         }
-        (self.phase, self.hiccups, self.rests) = (Phase::Working, 0, 0);
+        (self.phase, self.hiccups, self.rests, self.rested_for_a_day) = (Phase::Working, 0, 0, false);
         true
     }
 
@@ -106,8 +112,8 @@ impl State {
         if weight == Weight::Hiccup && self.hiccups < self.tolerates && !pass.is_probe {
             return Consequence::Borne;
         }
-        let again = matches!(&self.phase, Phase::Probing { cause } if cause.weight() == Some(weight));
-        let rest = weight.rest(self.rests, again, at);
+        let rest = weight.rest(self.rests, self.rested_for_a_day, at);
+        self.rested_for_a_day |= weight == Weight::Day;
         self.rests = self.rests.saturating_add(1);
         self.enter(Phase::Resting { cause: error.clone(), until: now + rest });
         Consequence::Rest(rest)
@@ -125,7 +131,7 @@ impl State {
 
     /// The call was given up, and nobody knows what it would have come to: of a probe the next caller makes another.
     pub(super) fn released(&mut self, pass: Pass, now: Instant) {
-        if let Phase::Probing { cause } = &self.phase
+        if let Phase::Probing { cause, .. } = &self.phase
             && pass.era == self.era
         {
             let cause = cause.clone();

@@ -4,6 +4,7 @@ use super::Consequence::{Borne, Late, Rest};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// A state machine, its clock, and the shortest way to make it move.
 struct World {
@@ -13,7 +14,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { state: State::new(HICCUPS_MAX), now: Instant::now() }
+        Self { state: State::new(HICCUPS_MAX, LIMIT), now: Instant::now() }
     }
 
     fn passes(&mut self) -> Pass {
@@ -105,9 +106,12 @@ fn one_call_alone_tries_whether_the_rest_is_over() {
     world.opens();
     world.now += SECOND;
     let probe = world.probes();
-    for _ in 0..3 {
-        assert_eq!(world.refuses().left, TRIAL_TIME);
+    for passed in 0..5 {
+        assert_eq!(world.refuses().left, LIMIT - SECOND * passed, "no longer than the probe may take");
+        world.now += SECOND;
     }
+    world.now += SECOND;
+    assert_eq!(world.refuses().left, Duration::ZERO, "it is any moment now");
     assert!(world.state.succeeded(probe));
     assert!(!world.passes().is_probe);
 }
@@ -150,6 +154,26 @@ fn a_day_that_does_not_end_at_midnight_is_looked_at_more_often() {
     world.waits();
     let probe = world.probes();
     assert_eq!(world.fails(probe, refused(45009)), Rest(SECOND * 600));
+}
+
+#[test]
+fn that_a_day_did_not_end_at_midnight_is_known_until_a_call_works() {
+    let mut world = World::new();
+    let pass = world.passes();
+    world.fails(pass, refused(45009));
+    for error in [hiccup(), refused(48001), refused(45011)] {
+        world.waits();
+        let probe = world.probes();
+        assert!(world.fails(probe, error) < Rest(SECOND * 80));
+    }
+    world.waits();
+    let probe = world.probes();
+    assert_eq!(world.fails(probe, refused(45009)), Rest(SECOND * 600), "whatever came between");
+    world.waits();
+    let probe = world.probes();
+    world.state.succeeded(probe);
+    let pass = world.passes();
+    assert!(world.fails(pass, refused(45009)) > Rest(SECOND * 3600), "a day that had begun");
 }
 
 #[test]
@@ -237,7 +261,7 @@ fn after_a_rest_that_hiccups_did_not_begin_a_probe_is_one_call_and_one_failure_e
 
 #[test]
 fn where_one_failure_speaks_for_many_callers_it_is_enough() {
-    let mut world = World { state: State::new(1), now: Instant::now() };
+    let mut world = World { state: State::new(1, LIMIT), now: Instant::now() };
     let pass = world.passes();
     assert!(world.state.may_ask_again(pass) && world.state.may_ask_again(pass));
     assert_eq!(world.fails(pass, refused(-1)), Rest(SECOND));
