@@ -23,6 +23,7 @@ fuzz_target!(|text: &str| {
     let (given, call) =
         (Url::parse(text).unwrap(), Url::parse(&format!("{base}/cgi-bin/user/info")).unwrap());
     assert!(matches!(call.scheme(), "http" | "https") && call.query().is_none() && call.fragment().is_none());
+    assert!(call.username().is_empty() && call.password().is_none(), "it is printed");
     assert_eq!(call.origin(), given.origin());
     assert_eq!(call.path(), format!("{}/cgi-bin/user/info", given.path().trim_end_matches('/')), "{base:?}");
     assert_eq!(
