@@ -130,6 +130,23 @@ async fn a_dead_connection_that_made_more_moves_does_not_take_the_login_from_a_l
 }
 
 #[tokio::test]
+async fn an_earlier_owner_that_moved_a_login_since_loses_it_to_the_last() {
+    let failover = Failover::prepare().await;
+    let mut page = failover.first.opens().await;
+    failover.last_replicated(&page).await;
+    let mut moved = resumes(&failover.second, &page).await;
+    failover.happens(&page).await;
+    for _ in 0..3 {
+        assert_eq!(failover.first.refreshes(&mut page).await, Refresh::Replaced);
+    }
+    failover.is_noticed().await;
+    assert_eq!(page.is_told().await, Change::Replaced);
+    let claim = failover.first.claims(&moved.code, &somebody()).await;
+    assert_eq!(claim, Claim::Claimed { life: SESSION_TTL });
+    assert_eq!(moved.is_told().await, Change::Scanned);
+}
+
+#[tokio::test]
 async fn a_login_whose_claim_was_lost_can_be_claimed_again() {
     let failover = Failover::prepare().await;
     let page = failover.second.opens().await;
