@@ -7,7 +7,10 @@ mod diagnosis;
 mod durable;
 mod inbox;
 mod keys;
+mod notices;
+mod records;
 mod scripts;
+mod settling;
 
 use std::num::NonZeroU8;
 use std::sync::Arc;
@@ -29,7 +32,10 @@ use self::durable::Durable;
 use self::inbox::Inbox;
 pub use self::inbox::read_notice;
 use self::keys::{Keys, login_keys};
-use self::scripts::{Scripts, evaluate};
+use self::notices::Notices;
+use self::records::Records;
+use self::scripts::{SETTLE_TIMEOUT, Scripts, evaluate};
+use self::settling::settled;
 use super::budget::{Budget, Exhausted, LocalBudgets};
 use super::hub::{Hub, Keepsake, Standing};
 use super::{Error, LoginWatch, MessageHash, Resumed, Stamp};
@@ -41,6 +47,8 @@ use crate::settings::{Invalid, Secret};
 
 /// Makes a repeated move write what is there already: WAIT waits for the last thing that its connection has written.
 const WRITE_ANYWAY: &str = "write";
+/// How long the budgets' slot may be on its way to another node before this replica counts alone: pages wait for it.
+const BUDGET_PATIENCE: Duration = Duration::from_millis(200);
 /// Events of the commands' client, which nobody reads.
 const COMMAND_EVENTS: usize = 32;
 
@@ -85,6 +93,7 @@ pub struct RedisBackplane {
     inbox: Option<Inbox>,
     hub: Arc<Hub>,
     scripts: Arc<Scripts>,
+    notices: Arc<Notices>,
     /// For when the server does not answer.
     alone: Arc<LocalBudgets>,
     /// Ends the background tasks with the last clone.
@@ -105,13 +114,21 @@ impl RedisBackplane {
         let replicas = NonZeroU8::new(settings.replication_wait);
         let durable = replicas.map(|replicas| Durable::open(url, replicas, &tasks)).transpose()?;
         let (hub, scripts, alone) = (Arc::<Hub>::default(), Arc::<Scripts>::default(), Arc::default());
+        let notices = Arc::new(Notices::by(commands.client().clone()));
         let inbox = match role {
             Role::Moves => None,
             Role::Watches => {
-                Some(Inbox::open(url, commands.client().clone(), hub.clone(), scripts.clone(), &tasks)?)
+                let records = Records {
+                    commands: commands.client().clone(),
+                    hub: hub.clone(),
+                    scripts: scripts.clone(),
+                    notices: notices.clone(),
+                };
+                Some(Inbox::open(url, records, &tasks)?)
             }
         };
-        Ok(Self { commands, durable, inbox, hub, scripts, alone, _tasks: Arc::new(tasks.drop_guard()) })
+        let _tasks = Arc::new(tasks.drop_guard());
+        Ok(Self { commands, durable, inbox, hub, scripts, notices, alone, _tasks })
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -196,16 +213,19 @@ impl RedisBackplane {
     }
 
     pub(super) async fn resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
-        type Answer = Option<(String, u64, u64, String, u64, String, u64, String, String, u64)>;
+        type Answer = Option<(String, u64, u64, String, u64, String, u64, String, String, u64, String)>;
         let asked = Instant::now();
         let id = session.record_id();
         let mut watch = self.hub.enter(id, ConnectionId::random());
-        let arguments: Vec<Value> =
+        let mut arguments: Vec<Value> =
             vec![id.to_string().into(), self.inbox()?.into(), watch.connection().to_string().into()];
+        arguments.push(self.notices.teller());
         let answer: Answer = self.run(&self.scripts.resume, login_keys(id), arguments).await?;
         let Some(record) = answer else { return Ok(None) };
-        let (state, version, since, content, shown_ms, openid, life_ms, nonce, ticket, claimable_ms) = record;
+        let (state, version, since, content, shown_ms, openid, life_ms, nonce, ticket, claimable_ms, notice) =
+            record;
         let since = Timestamp(since);
+        self.notices.tell(&notice).await;
         if state == "waiting" {
             let [shown, claimable, life] = [shown_ms, claimable_ms, life_ms].map(Duration::from_millis);
             let words = [&nonce, &ticket, &content].map(String::as_str);
@@ -218,16 +238,23 @@ impl RedisBackplane {
         // The record lives on, so the memory of its number must: whoever asks next gets the same.
         let (counted, life_ms) =
             (Keys::counted(&openid.hash(), id), i64::try_from(life_ms).unwrap_or(i64::MAX));
-        self.client().pexpire::<(), _>(counted, life_ms, None).await.map_err(Error::Unavailable)?;
+        settled(SETTLE_TIMEOUT, || async {
+            self.client().pexpire::<(), _>(&counted, life_ms, None).await.map_err(Error::Unavailable)
+        })
+        .await?;
         watch.settle(version, since, Standing::Scanned, None);
         Ok(Some((watch, Resumed::Scanned)))
     }
 
     pub(super) async fn claim(&self, scene: &Scene, ticket: &Ticket, by: &OpenId) -> Result<Claim, Error> {
         let id = scene.login();
-        let arguments = vec![id.to_string(), scene.nonce(), ticket.hash(), by.expose().to_owned()];
-        let (outcome, life_ms): (String, u64) =
+        let words = [id.to_string(), scene.nonce(), ticket.hash(), by.expose().to_owned()];
+        let mut arguments: Vec<Value> = words.map(Value::from).into();
+        arguments.push(self.notices.teller());
+        let (outcome, life_ms, notice): (String, u64, String) =
             self.run_durably(&self.scripts.claim, login_keys(id), arguments).await?;
+        // Before the phone is answered: if this process dies first, the platform's repeat makes up for it.
+        self.notices.tell(&notice).await;
         let life = Duration::from_millis(life_ms);
         match outcome.as_str() {
             "claimed" => Ok(Claim::Claimed { life }),
@@ -251,16 +278,18 @@ impl RedisBackplane {
     }
 
     pub(super) async fn forget(&self, person: &OpenId) -> Result<(), Error> {
-        self.client().del::<(), _>(Keys::logins(&person.hash())).await.map_err(Error::Unavailable)
+        let logins = Keys::logins(&person.hash());
+        settled(SETTLE_TIMEOUT, || async { self.client().del(&logins).await.map_err(Error::Unavailable) })
+            .await
     }
 
     pub(super) async fn redeemable(&self, code: &Code) -> Result<Option<(Scan, Duration)>, Error> {
         let fields = ["state", "code_hash", "nonce", "openid", "scanned_at", "life"];
-        let record: Vec<Option<String>> = self
-            .client()
-            .hmget(Keys::login(code.login()), fields.to_vec())
-            .await
-            .map_err(Error::Unavailable)?;
+        let key = Keys::login(code.login());
+        let record: Vec<Option<String>> = settled(SETTLE_TIMEOUT, || async {
+            self.client().hmget(&key, fields.to_vec()).await.map_err(Error::Unavailable)
+        })
+        .await?;
         let [Some(state), Some(hash), Some(nonce), Some(openid), Some(at), Some(life)] = record.as_slice()
         else {
             return Ok(None);
@@ -309,7 +338,8 @@ impl RedisBackplane {
                 arguments.extend([number.into(), i64::from(rate.count()).into(), period_ms.into()]);
             }
         }
-        self.run(&self.scripts.take, budgets.iter().map(Keys::budget).collect(), arguments).await
+        let keys = budgets.iter().map(Keys::budget).collect();
+        evaluate(self.client(), &self.scripts.take, keys, arguments, BUDGET_PATIENCE).await
     }
 
     pub(super) async fn bind(
@@ -346,7 +376,7 @@ impl RedisBackplane {
         arguments: Vec<impl Into<Value>>,
     ) -> Result<R, Error> {
         let arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
-        evaluate(self.client(), script, keys, arguments).await
+        evaluate(self.client(), script, keys, arguments, SETTLE_TIMEOUT).await
     }
 }
 

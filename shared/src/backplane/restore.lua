@@ -2,14 +2,14 @@
 -- stays, and so does a later owner, and a version of its own that is not older. An earlier owner who wrote it again is told.
 -- KEYS: login, scene
 -- ARGV: inbox, connection, since, version, nonce, ticket (its hash), content, shown_ms, claimable_ms, life_ms, left_ms,
--- code_hash, id
--- Returns {version, state, connection, since} as they are now, and 'written' or 'kept'.
+-- code_hash, id, who tells that owner ('script' | 'caller')
+-- Returns {version, state, connection, since} as they are now, 'written' or 'kept', and what the caller must tell, or nothing.
 local known = redis.call('HMGET', KEYS[1], 'version', 'state', 'connection', 'since', 'inbox')
 local version = tonumber(ARGV[4])
 if known[1] then
   local ahead = known[4] - ARGV[3]
   if known[2] ~= 'waiting' or ahead > 0 or (ahead == 0 and tonumber(known[1]) >= version) then
-    return {known[1], known[2], known[3], known[4], 'kept'}
+    return {known[1], known[2], known[3], known[4], 'kept', ''}
   end
   if ahead < 0 then version = math.max(version, known[1] + 1) end
 end
@@ -25,7 +25,14 @@ if tonumber(ARGV[9]) > 0 then
 else
   redis.call('DEL', KEYS[2])
 end
+local notice = ''
 if known[1] and known[3] ~= ARGV[2] then
-  redis.call('PUBLISH', known[5], table.concat({ARGV[13], version, 'waiting', ARGV[2], ARGV[3]}, ' '))
+  notice = table.concat({ARGV[13], version, 'waiting', ARGV[2], ARGV[3]}, ' ')
+  if ARGV[14] == 'caller' then
+    notice = known[5] .. ' ' .. notice
+  else
+    redis.call('PUBLISH', known[5], notice)
+    notice = ''
+  end
 end
-return {tostring(version), 'waiting', ARGV[2], ARGV[3], 'written'}
+return {tostring(version), 'waiting', ARGV[2], ARGV[3], 'written', notice}

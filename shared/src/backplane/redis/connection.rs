@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fred::clients::Client;
 use fred::error::Error as FredError;
-use fred::interfaces::{ClientLike, EventInterface};
+use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
 use fred::types::RespVersion;
 use fred::types::config::{Config, ReconnectPolicy, Server, UnresponsiveConfig};
 use fred::types::{Builder, ClientState};
@@ -33,6 +33,9 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Misses in a row after which the server counts as away, and a connection that claims to be up is broken by us. One
 /// miss may be this machine's own doing, when it has more to do than processors to do it with.
 const MISSES: u32 = 2;
+/// None: following ASK, the library takes the reply of another command in flight for that of ASKING, so that every caller
+/// behind it gets another's answer. It learns of a new node all the same, and we ask again (`settling`).
+const REDIRECTIONS: u32 = 0;
 
 /// Between two lines about the same outage.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
@@ -81,7 +84,7 @@ impl Connection {
         let mut misses = 0;
         let mut complained: Option<Instant> = None;
         loop {
-            let look = time::timeout(LOOK_TIMEOUT, self.client.ping::<()>(None)).await;
+            let look = self.look().await;
             misses = if matches!(look, Ok(Ok(()))) { 0 } else { misses + 1 };
             if misses == 0 && !self.reachable.swap(true, Ordering::Relaxed) {
                 complained = None;
@@ -105,6 +108,23 @@ impl Connection {
             }
             time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Looks at every primary of a Cluster: one that hangs would else be found by nobody, and its slots be gone for good.
+    async fn look(&self) -> Result<Result<(), FredError>, Elapsed> {
+        let known = self.client.cached_cluster_state();
+        let primaries = known.map(|known| known.unique_primary_nodes()).unwrap_or_default();
+        if primaries.is_empty() {
+            return time::timeout(LOOK_TIMEOUT, self.client.ping(None)).await;
+        }
+        for primary in primaries {
+            let primary = self.client.with_cluster_node(primary);
+            match time::timeout(LOOK_TIMEOUT, primary.ping(None)).await {
+                Ok(Ok(())) => {}
+                missed => return missed,
+            }
+        }
+        Ok(Ok(()))
     }
 }
 
@@ -189,6 +209,7 @@ pub(super) fn client(
             connection.connection_timeout = CONNECT_TIMEOUT;
             connection.internal_command_timeout = CONNECT_TIMEOUT;
             connection.max_command_attempts = attempts;
+            connection.max_redirections = REDIRECTIONS;
             connection.max_command_buffer_len = QUEUED_COMMANDS;
             connection.tcp.nodelay = Some(true);
             connection.unresponsive =

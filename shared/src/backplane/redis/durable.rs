@@ -10,7 +10,8 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::scripts::{MOVE_TIMEOUT, late, read};
+use super::scripts::{MOVE_TIMEOUT, SETTLE_TIMEOUT, late, read};
+use super::settling::settled;
 use super::{COMMAND_EVENTS, MalformedUrl};
 use crate::backplane::Error;
 use crate::settings::Secret;
@@ -48,18 +49,19 @@ impl Durable {
         keys: Vec<String>,
         arguments: Vec<Value>,
     ) -> Result<R, Error> {
-        let evaluated = async {
+        let evaluated = settled(SETTLE_TIMEOUT, || async {
             match self.attempt(script, keys.clone(), arguments.clone(), true).await {
                 Err(Error::Unavailable(error)) if error.details().starts_with("NOSCRIPT") => {
-                    self.attempt(script, keys, arguments, false).await
+                    self.attempt(script, keys.clone(), arguments.clone(), false).await
                 }
                 answer => answer,
             }
-        };
+        });
         read(time::timeout(MOVE_TIMEOUT, evaluated).await.unwrap_or_else(|_| Err(late()))?)
     }
 
-    /// Sends a move and WAIT together, so that they are of one connection.
+    /// Sends a move and WAIT together, so that they are of one connection. A move that a Cluster sends elsewhere fails: its
+    /// WAIT has been said at the wrong place, so both must be sent again.
     async fn attempt(
         &self,
         script: &Script,

@@ -9,10 +9,13 @@ use fred::types::scripts::Script;
 use fred::types::{FromValue, Value};
 use tokio::time;
 
+use super::settling::settled;
 use crate::backplane::Error;
 
 /// One move. Two of them fit into the 4.5 s within which the phone must have its answer.
 pub(super) const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a move waits for its slot to settle: a try more fits into its time.
+pub(super) const SETTLE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 #[derive(Debug)]
 pub(super) struct Scripts {
@@ -43,25 +46,27 @@ impl Default for Scripts {
     }
 }
 
-/// Makes one move.
+/// Makes one move. Where its slot is on its way to another node, it waits up to `patience` for it.
 pub(super) async fn evaluate<R: FromValue>(
     client: &Client,
     script: &Script,
     keys: Vec<String>,
     arguments: Vec<Value>,
+    patience: Duration,
 ) -> Result<R, Error> {
-    let evaluated = async {
+    let evaluated = settled(patience, || async {
         match script.evalsha(client, keys.clone(), arguments.clone()).await {
             // The server does not know the script yet, or not any more. To send it along costs a crowd one more
             // command each; to load it first, and on every node of a Cluster, would cost two.
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                client.eval(script.lua().cloned().unwrap_or_default(), keys, arguments).await
+                client.eval(script.lua().cloned().unwrap_or_default(), keys.clone(), arguments.clone()).await
             }
             answer => answer,
         }
-    };
+        .map_err(Error::Unavailable)
+    });
     match time::timeout(MOVE_TIMEOUT, evaluated).await {
-        Ok(answer) => read(answer.map_err(Error::Unavailable)?),
+        Ok(answer) => read(answer?),
         Err(_) => Err(late()),
     }
 }
