@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
-pub use self::cluster::RedisCluster;
+pub use self::cluster::{Migration, RedisCluster};
 pub use self::sentinel::RedisSentinel;
 use crate::child::Child;
 use crate::patience::{until, within};

@@ -12,13 +12,16 @@ use shared::login::{
 use shared::settings::Secret;
 use uuid::Uuid;
 
-use crate::patience::{until, within};
+use crate::patience::{until, within, within_time};
 use crate::redis::{RedisCluster, RedisServer};
 
 /// A QR code's time that no test outlives.
 pub const SCENE_TTL: Duration = Duration::from_secs(120);
 /// A record's life that no test outlives.
 pub const SESSION_TTL: Duration = Duration::from_secs(900);
+
+/// What an outage takes at the most: a failover, and slow machines.
+const OUTAGE: Duration = Duration::from_secs(30);
 
 /// One of the backplanes, in its own world.
 #[derive(Debug)]
@@ -127,6 +130,21 @@ impl Replica {
         let code = qr_code(&session);
         let watch = bounded(self.backplane.open(&session, code.clone(), deadlines, life)).await;
         Page { session, code, watch }
+    }
+
+    /// Opens logins until one is answered, as a page does that tries on.
+    pub async fn opens_after_all(&self) -> Page {
+        let deadlines = Deadlines { shown: SCENE_TTL, claimable: SCENE_TTL };
+        let opened = async {
+            loop {
+                let session = SessionId::random();
+                let code = qr_code(&session);
+                if let Ok(watch) = self.backplane.open(&session, code.clone(), deadlines, SESSION_TTL).await {
+                    return Page { session, code, watch };
+                }
+            }
+        };
+        within_time(OUTAGE, "a login to be opened", opened).await
     }
 
     /// A whole login with every move that there is, by somebody.

@@ -1,8 +1,10 @@
-//! Redis Cluster: three primaries on loopback.
+//! Redis Cluster: three primaries on loopback, and a replica of each where the test wants them.
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use shared::settings::Secret;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -10,29 +12,78 @@ use tokio::process::Command;
 use super::answer;
 use crate::child::Child;
 use crate::loopback::{self, address};
-use crate::patience::until;
+use crate::patience::{eventually_within, until};
 
-const NODES: u16 = 3;
+const PRIMARIES: u16 = 3;
 const SLOTS: u16 = 16_384;
+/// What a failover takes at the most: until the primary counts as down, an election, and slow machines.
+const FAILOVER: Duration = Duration::from_secs(30);
+/// What moving thousands of slots takes at the most.
+const RESHARDING: Duration = Duration::from_secs(90);
+/// For a node's answer, which a stopped one never gives.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// Three primaries that share the slots.
 #[derive(Debug)]
 pub struct RedisCluster {
     first_port: u16,
-    _nodes: Vec<Child>,
-    _directory: TempDir,
+    nodes: Vec<Child>,
+    plan: Plan,
+    directory: TempDir,
+}
+
+/// What a cluster is made of.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    has_replicas: bool,
+    has_sharded_notices: bool,
+}
+
+/// A slot on its way from one primary to another, as `redis-cli --cluster reshard` moves it.
+#[derive(Debug)]
+pub struct Migration<'c> {
+    cluster: &'c RedisCluster,
+    slot: String,
+    from: u16,
+    to: u16,
 }
 
 impl RedisCluster {
-    /// Starts a cluster and waits until every node serves.
-    ///
-    /// The nodes are born knowing each other, which saves the seconds of a meeting.
+    /// Starts a cluster without replicas and waits until every node serves.
     pub async fn start() -> Self {
-        let first_port = loopback::ports(2 * NODES);
+        Self::start_nodes(Plan { has_replicas: false, has_sharded_notices: true }).await
+    }
+
+    /// As [`Self::start`], of servers that have no sharded pub/sub, as before Redis 7.
+    pub async fn start_without_sharded_notices() -> Self {
+        Self::start_nodes(Plan { has_replicas: false, has_sharded_notices: false }).await
+    }
+
+    /// Starts a cluster with a replica of each primary, and waits until a failover would succeed.
+    pub async fn start_with_replicas() -> Self {
+        let cluster = Self::start_nodes(Plan { has_replicas: true, has_sharded_notices: true }).await;
+        for replica in PRIMARIES..2 * PRIMARIES {
+            until("a replica to follow", async || {
+                cluster.try_ask(replica, &["info", "replication"]).await.contains("master_link_status:up")
+            })
+            .await;
+        }
+        cluster
+    }
+
+    /// The nodes are born knowing each other, which saves the seconds of a meeting.
+    async fn start_nodes(plan: Plan) -> Self {
+        let number = if plan.has_replicas { 2 * PRIMARIES } else { PRIMARIES };
+        let first_port = loopback::ports(2 * number);
         let directory = tempfile::tempdir().unwrap();
-        let nodes = (0..NODES).map(|node| start_node(node, first_port, directory.path())).collect();
-        let cluster = Self { first_port, _nodes: nodes, _directory: directory };
-        for node in 0..NODES {
+        let start = |node: u16| {
+            let known = directory.path().join(format!("nodes-{node}.conf"));
+            std::fs::write(known, everybody(node, number, first_port)).unwrap();
+            start_node(node, plan, number, first_port, directory.path())
+        };
+        let nodes = (0..number).map(start).collect();
+        let cluster = Self { first_port, nodes, plan, directory };
+        for node in 0..number {
             until("the cluster to serve", async || {
                 // The first commands of a node that has only just begun to listen may be refused.
                 cluster.try_ask(node, &["cluster", "info"]).await.contains("cluster_state:ok")
@@ -42,7 +93,7 @@ impl RedisCluster {
         cluster
     }
 
-    /// The URL that names every node.
+    /// The URL that names every primary.
     #[must_use]
     pub fn url(&self) -> Secret {
         let [first, second, third] =
@@ -60,15 +111,170 @@ impl RedisCluster {
     /// Asks every node by itself, and returns all that they print.
     pub async fn ask_each(&self, question: &[&str]) -> String {
         let mut answers = Vec::new();
-        for node in 0..NODES {
+        for node in 0..self.number() {
             answers.push(answer(self.redis_cli(node), question).await);
         }
         answers.join("\n")
     }
 
+    /// Asks the primary that has `key` by itself, and returns what it prints.
+    pub async fn ask_primary_of(&self, key: &str, question: &[&str]) -> String {
+        let primary = self.primary_of(&self.slot_of(key).await).await;
+        answer(self.redis_cli(primary), question).await
+    }
+
+    /// Kills the primary that has `key`, and waits until its replica serves in its place. Returns who died.
+    pub async fn fail_over(&mut self, key: &str) -> u16 {
+        let (slot, old) = self.slot_and_primary(key).await;
+        self.nodes[usize::from(old)].kill();
+        self.another_serves(&slot, old).await;
+        old
+    }
+
+    /// Makes the primary that has `key` hang without closing anything, and waits until its replica serves in its place.
+    /// Returns who hangs.
+    pub async fn fail_over_by_hanging(&mut self, key: &str) -> u16 {
+        let (slot, old) = self.slot_and_primary(key).await;
+        self.nodes[usize::from(old)].signal(Signal::SIGSTOP);
+        self.another_serves(&slot, old).await;
+        old
+    }
+
+    /// Has a node that died or hangs go on, and waits until it follows whoever serves in its place.
+    pub async fn bring_back(&mut self, node: u16) {
+        let child = &mut self.nodes[usize::from(node)];
+        child.signal(Signal::SIGCONT);
+        if !child.is_running() {
+            let number = if self.plan.has_replicas { 2 * PRIMARIES } else { PRIMARIES };
+            *child = start_node(node, self.plan, number, self.first_port, self.directory.path());
+        }
+        eventually_within(FAILOVER, "a node to follow", async || {
+            let follows = self.try_ask(node, &["info", "replication"]).await;
+            (follows.contains("role:slave") && follows.contains("master_link_status:up")).then_some(())
+        })
+        .await;
+    }
+
+    /// Keeps from the replica that follows the primary of `key` what is written from now on.
+    pub async fn stop_replicating(&mut self, key: &str) {
+        let (_, primary) = self.slot_and_primary(key).await;
+        let replica = if primary < PRIMARIES { primary + PRIMARIES } else { primary - PRIMARIES };
+        self.nodes[usize::from(replica)].signal(Signal::SIGSTOP);
+        assert_eq!(answer(self.redis_cli(primary), &["client", "kill", "type", "replica"]).await, "1");
+    }
+
+    /// Lets the primary that has `key` and its replica change places, as before maintenance. Nothing ends.
+    pub async fn change_places(&self, key: &str) {
+        let (slot, old) = self.slot_and_primary(key).await;
+        let replica = if old < PRIMARIES { old + PRIMARIES } else { old - PRIMARIES };
+        assert_eq!(answer(self.redis_cli(replica), &["cluster", "failover"]).await, "OK");
+        self.another_serves(&slot, old).await;
+    }
+
+    /// Begins to move the slot of `key` to another primary; its keys stay where they are.
+    pub async fn begin_to_migrate(&self, key: &str) -> Migration<'_> {
+        let (slot, from) = self.slot_and_primary(key).await;
+        let to = (from + 1) % PRIMARIES;
+        let (from_name, to_name) = (self.name(from).await, self.name(to).await);
+        let set = async |node: u16, what: &[&str]| {
+            let question = [&["cluster", "setslot", &slot], what].concat();
+            assert_eq!(answer(self.redis_cli(node), &question).await, "OK");
+        };
+        set(to, &["importing", &from_name]).await;
+        set(from, &["migrating", &to_name]).await;
+        Migration { cluster: self, slot, from, to }
+    }
+
+    /// Moves the slot of `key` to another primary, and all that is in it.
+    pub async fn migrate(&self, key: &str) {
+        let migration = self.begin_to_migrate(key).await;
+        migration.end().await;
+    }
+
+    /// Moves all slots of the primary that has `key` to another one, one by one: nobody has a reason to ask it any more.
+    pub async fn empty_the_primary_of(&self, key: &str) {
+        let (_, from) = self.slot_and_primary(key).await;
+        let to = (from + 1) % PRIMARIES;
+        let (from_at, to_at) = (self.name(from).await, self.name(to).await);
+        let mut command = Command::new("redis-cli");
+        let slots = (SLOTS / PRIMARIES + 1).to_string();
+        command.args(["--cluster", "reshard", &format!("{}:{}", address(), self.first_port)]);
+        command.args(["--cluster-from", &from_at, "--cluster-to", &to_at, "--cluster-slots", &slots]);
+        let output = tokio::time::timeout(
+            RESHARDING,
+            command.arg("--cluster-yes").stdin(Stdio::null()).kill_on_drop(true).output(),
+        );
+        let output = output.await.unwrap().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
+    async fn slot_of(&self, key: &str) -> String {
+        let mut answered = String::new();
+        for node in 0..self.number() {
+            answered = self.try_ask(node, &["cluster", "keyslot", key]).await;
+            if !answered.is_empty() {
+                break;
+            }
+        }
+        answered.trim().to_owned()
+    }
+
+    async fn slot_and_primary(&self, key: &str) -> (String, u16) {
+        let slot = self.slot_of(key).await;
+        let primary = self.primary_of(&slot).await;
+        (slot, primary)
+    }
+
+    /// The node that says of itself that it serves `slot`.
+    async fn primary_of(&self, slot: &str) -> u16 {
+        eventually_within(FAILOVER, "a primary to have the slot", async || {
+            for node in 0..self.number() {
+                if self.has(node, slot).await {
+                    return Some(node);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    async fn another_serves(&self, slot: &str, old: u16) {
+        eventually_within(FAILOVER, "another primary to serve", async || {
+            for node in 0..self.number() {
+                if node != old && self.has(node, slot).await {
+                    let info = self.try_ask(node, &["cluster", "info"]).await;
+                    return info.contains("cluster_state:ok").then_some(());
+                }
+            }
+            None
+        })
+        .await;
+    }
+
+    async fn has(&self, node: u16, slot: &str) -> bool {
+        let slot: u16 = slot.parse().unwrap();
+        let known = self.try_ask(node, &["cluster", "nodes"]).await;
+        let Some(myself) = known.lines().find(|line| line.contains("myself,master")) else { return false };
+        myself.split(' ').skip(8).filter(|slots| !slots.starts_with('[')).any(|slots| {
+            let (first, last) = slots.split_once('-').unwrap_or((slots, slots));
+            (first.parse().unwrap()..=last.parse().unwrap()).contains(&slot)
+        })
+    }
+
+    async fn name(&self, node: u16) -> String {
+        answer(self.redis_cli(node), &["cluster", "myid"]).await
+    }
+
+    fn number(&self) -> u16 {
+        u16::try_from(self.nodes.len()).unwrap()
+    }
+
     async fn try_ask(&self, node: u16, question: &[&str]) -> String {
-        let output = self.redis_cli(node).args(question).output().await.unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let output = tokio::time::timeout(ANSWER, self.redis_cli(node).args(question).output()).await;
+        output.map_or_else(
+            |_| String::new(),
+            |output| String::from_utf8_lossy(&output.unwrap().stdout).into_owned(),
+        )
     }
 
     fn redis_cli(&self, node: u16) -> Command {
@@ -79,40 +285,77 @@ impl RedisCluster {
     }
 }
 
-fn start_node(node: u16, first_port: u16, directory: &Path) -> Child {
+impl Migration<'_> {
+    /// Moves one key.
+    pub async fn move_key(&self, key: &str) {
+        let port = (self.cluster.first_port + self.to).to_string();
+        let question = ["migrate", &address().to_string(), &port, key, "0", "5000"];
+        let answered = answer(self.cluster.redis_cli(self.from), &question).await;
+        assert!(["OK", "NOKEY"].contains(&answered.as_str()), "{answered}");
+    }
+
+    /// Moves the keys that are left, and has everybody know where the slot is now.
+    pub async fn end(self) {
+        let keys =
+            answer(self.cluster.redis_cli(self.from), &["cluster", "getkeysinslot", &self.slot, "1000"])
+                .await;
+        for key in keys.lines().filter(|key| !key.is_empty()) {
+            self.move_key(key).await;
+        }
+        let to = self.cluster.name(self.to).await;
+        let others = (0..PRIMARIES).filter(|node| *node != self.to);
+        for node in std::iter::once(self.to).chain(others) {
+            let question = ["cluster", "setslot", &self.slot, "node", &to];
+            assert_eq!(answer(self.cluster.redis_cli(node), &question).await, "OK");
+        }
+    }
+}
+
+fn start_node(node: u16, plan: Plan, number: u16, first_port: u16, directory: &Path) -> Child {
     let known = format!("nodes-{node}.conf");
-    std::fs::write(directory.join(&known), everybody(node, first_port)).unwrap();
     let port = first_port + node;
     Child::start("redis-server", |command| {
         command.args(["--bind", &address().to_string(), "--protected-mode", "no"]);
         // Else the nodes would call each other 127.0.0.1, where their packets seem to come from.
         command.args(["--bind-source-addr", &address().to_string()]);
         command.args(["--cluster-announce-ip", &address().to_string()]);
-        command.args(["--port", &port.to_string(), "--cluster-port", &bus(port).to_string()]);
+        command.args(["--port", &port.to_string(), "--cluster-port", &bus(port, number).to_string()]);
         command.args(["--cluster-enabled", "yes", "--cluster-config-file", &known]);
-        command.args(["--cluster-node-timeout", "5000", "--save", "", "--appendonly", "no"]);
-        command.arg("--dir").arg(directory);
+        command.args(["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"]);
+        // A failover begins after it; where nothing fails over, a busy machine must not look like a failure.
+        let timeout = if plan.has_replicas { "1500" } else { "5000" };
+        command.args(["--cluster-node-timeout", timeout, "--save", "", "--appendonly", "no"]);
+        if !plan.has_sharded_notices {
+            for name in ["spublish", "ssubscribe", "sunsubscribe"] {
+                command.args(["--rename-command", name, ""]);
+            }
+        }
+        command.args(["--dbfilename", &format!("{node}.rdb")]).arg("--dir").arg(directory);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     })
 }
 
 /// The port of the bus of the node that listens on `port`.
-fn bus(port: u16) -> u16 {
-    port + NODES
+fn bus(port: u16, number: u16) -> u16 {
+    port + number
 }
 
 /// What `node` knows at its birth, in the form in which a node remembers it.
-fn everybody(node: u16, first_port: u16) -> String {
+fn everybody(node: u16, number: u16, first_port: u16) -> String {
     let line = |each: u16| {
         let (port, epoch) = (first_port + each, each + 1);
+        let myself = if each == node { "myself," } else { "" };
+        let at = format!("{}:{port}@{}", address(), bus(port, number));
+        if each >= PRIMARIES {
+            let (primary, epoch) = (epoch - PRIMARIES, epoch - PRIMARIES);
+            return format!("{:040x} {at} {myself}slave {primary:040x} 0 0 {epoch} connected\n", each + 1);
+        }
         let (first_slot, last_slot) = (
-            SLOTS / NODES * each,
-            if each + 1 == NODES { SLOTS - 1 } else { SLOTS / NODES * (each + 1) - 1 },
+            SLOTS / PRIMARIES * each,
+            if each + 1 == PRIMARIES { SLOTS - 1 } else { SLOTS / PRIMARIES * (each + 1) - 1 },
         );
-        let flags = if each == node { "myself,master" } else { "master" };
-        let at = format!("{}:{port}@{}", address(), bus(port));
-        format!("{epoch:040x} {at} {flags} - 0 0 {epoch} connected {first_slot}-{last_slot}\n")
+        format!("{epoch:040x} {at} {myself}master - 0 0 {epoch} connected {first_slot}-{last_slot}\n")
     };
-    let lines: String = (0..NODES).map(line).collect();
-    format!("{lines}vars currentEpoch {NODES} lastVoteEpoch 0\n")
+    let lines: String = (0..number).map(line).collect();
+    format!("{lines}vars currentEpoch {PRIMARIES} lastVoteEpoch 0\n")
 }

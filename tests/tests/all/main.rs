@@ -5,6 +5,7 @@
 mod bounds;
 mod budgets;
 mod chromium;
+mod cluster;
 mod conformance;
 mod doctor;
 mod failover;
