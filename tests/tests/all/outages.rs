@@ -144,6 +144,8 @@ async fn what_is_written_again_has_no_more_time_than_before() {
     let over = gateway.opens_for(Deadlines { shown: instant, claimable: instant }, life).await;
     let shorter = SCENE_TTL / 2;
     let live = gateway.opens_for(Deadlines { shown: shorter / 2, claimable: shorter }, life).await;
+    redis.kill();
+    gateway.becomes_unreachable().await;
     redis.restart().await;
     gateway.becomes_reachable().await;
     assert_eq!(gateway.claims(&over.code, &somebody()).await, Claim::Over);
