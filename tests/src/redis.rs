@@ -1,6 +1,7 @@
 //! Redis, real and broken on command.
 
 mod cluster;
+mod secured;
 mod sentinel;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 
 pub use self::cluster::{Migration, RedisCluster};
+pub use self::secured::SecuredRedis;
 pub use self::sentinel::RedisSentinel;
 use crate::child::Child;
 use crate::patience::{until, within};

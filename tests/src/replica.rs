@@ -20,6 +20,11 @@ pub const SCENE_TTL: Duration = Duration::from_secs(120);
 /// A record's life that no test outlives.
 pub const SESSION_TTL: Duration = Duration::from_secs(900);
 
+/// What docs/redis.md, "Versions", says that suffices.
+pub const ACL: &str = "resetkeys ~scanlogin:* resetchannels &scanlogin:inbox:* -@all +hello +auth +ping +info +client|id \
+                       +evalsha +eval +subscribe +publish +ssubscribe +spublish +time +hmget +hget +hset +hincrby +get \
+                       +set +incr +del +pexpire +pttl +wait";
+
 /// What an outage takes at the most: a failover, and slow machines.
 const OUTAGE: Duration = Duration::from_secs(30);
 

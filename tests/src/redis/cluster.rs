@@ -1,21 +1,21 @@
 //! Redis Cluster: three primaries on loopback, and a replica of each where the test wants them.
 
-use std::path::Path;
+mod birth;
+
 use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use shared::settings::Secret;
-use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::answer;
+use self::birth::{Birth, PRIMARIES, Plan, SLOTS};
+use super::{answer, secured};
 use crate::child::Child;
-use crate::loopback::{self, address};
+use crate::loopback::address;
 use crate::patience::{eventually_within, until};
+use crate::tls::Certificate;
 
-const PRIMARIES: u16 = 3;
-const SLOTS: u16 = 16_384;
 /// What a failover takes at the most: until the primary counts as down, an election, and slow machines.
 const FAILOVER: Duration = Duration::from_secs(30);
 /// What moving thousands of slots takes at the most.
@@ -26,17 +26,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Three primaries that share the slots.
 #[derive(Debug)]
 pub struct RedisCluster {
-    first_port: u16,
     nodes: Vec<Child>,
-    plan: Plan,
-    directory: TempDir,
-}
-
-/// What a cluster is made of.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    has_replicas: bool,
-    has_sharded_notices: bool,
+    birth: Birth,
 }
 
 /// A slot on its way from one primary to another, as `redis-cli --cluster reshard` moves it.
@@ -51,17 +42,17 @@ pub struct Migration<'c> {
 impl RedisCluster {
     /// Starts a cluster without replicas and waits until every node serves.
     pub async fn start() -> Self {
-        Self::start_nodes(Plan { has_replicas: false, has_sharded_notices: true }).await
+        Self::start_nodes(Plan::default()).await
     }
 
     /// As [`Self::start`], of servers that have no sharded pub/sub, as before Redis 7.
     pub async fn start_without_sharded_notices() -> Self {
-        Self::start_nodes(Plan { has_replicas: false, has_sharded_notices: false }).await
+        Self::start_nodes(Plan { lacks_sharded_notices: true, ..Plan::default() }).await
     }
 
     /// Starts a cluster with a replica of each primary, and waits until a failover would succeed.
     pub async fn start_with_replicas() -> Self {
-        let cluster = Self::start_nodes(Plan { has_replicas: true, has_sharded_notices: true }).await;
+        let cluster = Self::start_nodes(Plan { has_replicas: true, ..Plan::default() }).await;
         for replica in PRIMARIES..2 * PRIMARIES {
             until("a replica to follow", async || {
                 cluster.try_ask(replica, &["info", "replication"]).await.contains("master_link_status:up")
@@ -71,19 +62,16 @@ impl RedisCluster {
         cluster
     }
 
-    /// The nodes are born knowing each other, which saves the seconds of a meeting.
+    /// As [`Self::start`], with TLS everywhere and nothing else.
+    pub async fn start_secured() -> Self {
+        Self::start_nodes(Plan { certificate: Some(secured::certificate()), ..Plan::default() }).await
+    }
+
     async fn start_nodes(plan: Plan) -> Self {
-        let number = if plan.has_replicas { 2 * PRIMARIES } else { PRIMARIES };
-        let first_port = loopback::ports(2 * number);
-        let directory = tempfile::tempdir().unwrap();
-        let start = |node: u16| {
-            let known = directory.path().join(format!("nodes-{node}.conf"));
-            std::fs::write(known, everybody(node, number, first_port)).unwrap();
-            start_node(node, plan, number, first_port, directory.path())
-        };
-        let nodes = (0..number).map(start).collect();
-        let cluster = Self { first_port, nodes, plan, directory };
-        for node in 0..number {
+        let birth = Birth::of(plan);
+        let nodes = (0..birth.number()).map(|node| birth.start(node)).collect();
+        let cluster = Self { nodes, birth };
+        for node in 0..cluster.birth.number() {
             until("the cluster to serve", async || {
                 // The first commands of a node that has only just begun to listen may be refused.
                 cluster.try_ask(node, &["cluster", "info"]).await.contains("cluster_state:ok")
@@ -96,14 +84,20 @@ impl RedisCluster {
     /// The URL that names every primary.
     #[must_use]
     pub fn url(&self) -> Secret {
-        let [first, second, third] =
-            [0, 1, 2].map(|node| format!("{}:{}", address(), self.first_port + node));
-        Secret::new(format!("redis-cluster://{first}?node={second}&node={third}"))
+        let [first, second, third] = [0, 1, 2].map(|node| format!("{}:{}", address(), self.birth.port(node)));
+        let scheme = if self.birth.certificate().is_some() { "rediss" } else { "redis" };
+        Secret::new(format!("{scheme}-cluster://{first}?node={second}&node={third}"))
+    }
+
+    /// What whoever connects must trust, where TLS is spoken.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.birth.certificate()
     }
 
     /// Asks the cluster, by `redis-cli`, which finds the node that has the key.
     pub async fn ask(&self, question: &[&str]) -> String {
-        let mut command = self.redis_cli(0);
+        let mut command = self.birth.redis_cli(0);
         command.arg("-c");
         answer(command, question).await
     }
@@ -111,8 +105,8 @@ impl RedisCluster {
     /// Asks every node by itself, and returns all that they print.
     pub async fn ask_each(&self, question: &[&str]) -> String {
         let mut answers = Vec::new();
-        for node in 0..self.number() {
-            answers.push(answer(self.redis_cli(node), question).await);
+        for node in 0..self.birth.number() {
+            answers.push(answer(self.birth.redis_cli(node), question).await);
         }
         answers.join("\n")
     }
@@ -120,7 +114,7 @@ impl RedisCluster {
     /// Asks the primary that has `key` by itself, and returns what it prints.
     pub async fn ask_primary_of(&self, key: &str, question: &[&str]) -> String {
         let primary = self.primary_of(&self.slot_of(key).await).await;
-        answer(self.redis_cli(primary), question).await
+        answer(self.birth.redis_cli(primary), question).await
     }
 
     /// Kills the primary that has `key`, and waits until its replica serves in its place. Returns who died.
@@ -145,8 +139,7 @@ impl RedisCluster {
         let child = &mut self.nodes[usize::from(node)];
         child.signal(Signal::SIGCONT);
         if !child.is_running() {
-            let number = if self.plan.has_replicas { 2 * PRIMARIES } else { PRIMARIES };
-            *child = start_node(node, self.plan, number, self.first_port, self.directory.path());
+            *child = self.birth.start(node);
         }
         eventually_within(FAILOVER, "a node to follow", async || {
             let follows = self.try_ask(node, &["info", "replication"]).await;
@@ -160,14 +153,14 @@ impl RedisCluster {
         let (_, primary) = self.slot_and_primary(key).await;
         let replica = if primary < PRIMARIES { primary + PRIMARIES } else { primary - PRIMARIES };
         self.nodes[usize::from(replica)].signal(Signal::SIGSTOP);
-        assert_eq!(answer(self.redis_cli(primary), &["client", "kill", "type", "replica"]).await, "1");
+        assert_eq!(answer(self.birth.redis_cli(primary), &["client", "kill", "type", "replica"]).await, "1");
     }
 
     /// Lets the primary that has `key` and its replica change places, as before maintenance. Nothing ends.
     pub async fn change_places(&self, key: &str) {
         let (slot, old) = self.slot_and_primary(key).await;
         let replica = if old < PRIMARIES { old + PRIMARIES } else { old - PRIMARIES };
-        assert_eq!(answer(self.redis_cli(replica), &["cluster", "failover"]).await, "OK");
+        assert_eq!(answer(self.birth.redis_cli(replica), &["cluster", "failover"]).await, "OK");
         self.another_serves(&slot, old).await;
     }
 
@@ -178,7 +171,7 @@ impl RedisCluster {
         let (from_name, to_name) = (self.name(from).await, self.name(to).await);
         let set = async |node: u16, what: &[&str]| {
             let question = [&["cluster", "setslot", &slot], what].concat();
-            assert_eq!(answer(self.redis_cli(node), &question).await, "OK");
+            assert_eq!(answer(self.birth.redis_cli(node), &question).await, "OK");
         };
         set(to, &["importing", &from_name]).await;
         set(from, &["migrating", &to_name]).await;
@@ -198,7 +191,7 @@ impl RedisCluster {
         let (from_at, to_at) = (self.name(from).await, self.name(to).await);
         let mut command = Command::new("redis-cli");
         let slots = (SLOTS / PRIMARIES + 1).to_string();
-        command.args(["--cluster", "reshard", &format!("{}:{}", address(), self.first_port)]);
+        command.args(["--cluster", "reshard", &format!("{}:{}", address(), self.birth.port(0))]);
         command.args(["--cluster-from", &from_at, "--cluster-to", &to_at, "--cluster-slots", &slots]);
         let output = tokio::time::timeout(
             RESHARDING,
@@ -210,7 +203,7 @@ impl RedisCluster {
 
     async fn slot_of(&self, key: &str) -> String {
         let mut answered = String::new();
-        for node in 0..self.number() {
+        for node in 0..self.birth.number() {
             answered = self.try_ask(node, &["cluster", "keyslot", key]).await;
             if !answered.is_empty() {
                 break;
@@ -228,7 +221,7 @@ impl RedisCluster {
     /// The node that says of itself that it serves `slot`.
     async fn primary_of(&self, slot: &str) -> u16 {
         eventually_within(FAILOVER, "a primary to have the slot", async || {
-            for node in 0..self.number() {
+            for node in 0..self.birth.number() {
                 if self.has(node, slot).await {
                     return Some(node);
                 }
@@ -240,7 +233,7 @@ impl RedisCluster {
 
     async fn another_serves(&self, slot: &str, old: u16) {
         eventually_within(FAILOVER, "another primary to serve", async || {
-            for node in 0..self.number() {
+            for node in 0..self.birth.number() {
                 if node != old && self.has(node, slot).await {
                     let info = self.try_ask(node, &["cluster", "info"]).await;
                     return info.contains("cluster_state:ok").then_some(());
@@ -262,43 +255,34 @@ impl RedisCluster {
     }
 
     async fn name(&self, node: u16) -> String {
-        answer(self.redis_cli(node), &["cluster", "myid"]).await
-    }
-
-    fn number(&self) -> u16 {
-        u16::try_from(self.nodes.len()).unwrap()
+        answer(self.birth.redis_cli(node), &["cluster", "myid"]).await
     }
 
     async fn try_ask(&self, node: u16, question: &[&str]) -> String {
-        let output = tokio::time::timeout(ANSWER, self.redis_cli(node).args(question).output()).await;
+        let output = tokio::time::timeout(ANSWER, self.birth.redis_cli(node).args(question).output()).await;
         output.map_or_else(
             |_| String::new(),
             |output| String::from_utf8_lossy(&output.unwrap().stdout).into_owned(),
         )
-    }
-
-    fn redis_cli(&self, node: u16) -> Command {
-        let mut command = Command::new("redis-cli");
-        let port = (self.first_port + node).to_string();
-        command.args(["-h", &address().to_string(), "-p", &port]).stdin(Stdio::null()).kill_on_drop(true);
-        command
     }
 }
 
 impl Migration<'_> {
     /// Moves one key.
     pub async fn move_key(&self, key: &str) {
-        let port = (self.cluster.first_port + self.to).to_string();
+        let port = (self.cluster.birth.port(self.to)).to_string();
         let question = ["migrate", &address().to_string(), &port, key, "0", "5000"];
-        let answered = answer(self.cluster.redis_cli(self.from), &question).await;
+        let answered = answer(self.cluster.birth.redis_cli(self.from), &question).await;
         assert!(["OK", "NOKEY"].contains(&answered.as_str()), "{answered}");
     }
 
     /// Moves the keys that are left, and has everybody know where the slot is now.
     pub async fn end(self) {
-        let keys =
-            answer(self.cluster.redis_cli(self.from), &["cluster", "getkeysinslot", &self.slot, "1000"])
-                .await;
+        let keys = answer(
+            self.cluster.birth.redis_cli(self.from),
+            &["cluster", "getkeysinslot", &self.slot, "1000"],
+        )
+        .await;
         for key in keys.lines().filter(|key| !key.is_empty()) {
             self.move_key(key).await;
         }
@@ -306,56 +290,7 @@ impl Migration<'_> {
         let others = (0..PRIMARIES).filter(|node| *node != self.to);
         for node in std::iter::once(self.to).chain(others) {
             let question = ["cluster", "setslot", &self.slot, "node", &to];
-            assert_eq!(answer(self.cluster.redis_cli(node), &question).await, "OK");
+            assert_eq!(answer(self.cluster.birth.redis_cli(node), &question).await, "OK");
         }
     }
-}
-
-fn start_node(node: u16, plan: Plan, number: u16, first_port: u16, directory: &Path) -> Child {
-    let known = format!("nodes-{node}.conf");
-    let port = first_port + node;
-    Child::start("redis-server", |command| {
-        command.args(["--bind", &address().to_string(), "--protected-mode", "no"]);
-        // Else the nodes would call each other 127.0.0.1, where their packets seem to come from.
-        command.args(["--bind-source-addr", &address().to_string()]);
-        command.args(["--cluster-announce-ip", &address().to_string()]);
-        command.args(["--port", &port.to_string(), "--cluster-port", &bus(port, number).to_string()]);
-        command.args(["--cluster-enabled", "yes", "--cluster-config-file", &known]);
-        command.args(["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"]);
-        // A failover begins after it; where nothing fails over, a busy machine must not look like a failure.
-        let timeout = if plan.has_replicas { "1500" } else { "5000" };
-        command.args(["--cluster-node-timeout", timeout, "--save", "", "--appendonly", "no"]);
-        if !plan.has_sharded_notices {
-            for name in ["spublish", "ssubscribe", "sunsubscribe"] {
-                command.args(["--rename-command", name, ""]);
-            }
-        }
-        command.args(["--dbfilename", &format!("{node}.rdb")]).arg("--dir").arg(directory);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    })
-}
-
-/// The port of the bus of the node that listens on `port`.
-fn bus(port: u16, number: u16) -> u16 {
-    port + number
-}
-
-/// What `node` knows at its birth, in the form in which a node remembers it.
-fn everybody(node: u16, number: u16, first_port: u16) -> String {
-    let line = |each: u16| {
-        let (port, epoch) = (first_port + each, each + 1);
-        let myself = if each == node { "myself," } else { "" };
-        let at = format!("{}:{port}@{}", address(), bus(port, number));
-        if each >= PRIMARIES {
-            let (primary, epoch) = (epoch - PRIMARIES, epoch - PRIMARIES);
-            return format!("{:040x} {at} {myself}slave {primary:040x} 0 0 {epoch} connected\n", each + 1);
-        }
-        let (first_slot, last_slot) = (
-            SLOTS / PRIMARIES * each,
-            if each + 1 == PRIMARIES { SLOTS - 1 } else { SLOTS / PRIMARIES * (each + 1) - 1 },
-        );
-        format!("{epoch:040x} {at} {myself}master - 0 0 {epoch} connected {first_slot}-{last_slot}\n")
-    };
-    let lines: String = (0..number).map(line).collect();
-    format!("{lines}vars currentEpoch {PRIMARIES} lastVoteEpoch 0\n")
 }

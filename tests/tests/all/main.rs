@@ -22,6 +22,7 @@ mod plain_mode;
 mod platform;
 mod redeem;
 mod redis_names;
+mod redis_tls;
 mod refusals;
 mod repeats;
 mod resume;

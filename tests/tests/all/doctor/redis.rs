@@ -2,6 +2,7 @@
 
 use tests::doctor::{Doctor, Report};
 use tests::redis::{Durability, RedisCluster, RedisSentinel, RedisServer};
+use tests::replica::ACL;
 
 /// What the doctor says of a Redis at this URL; nothing else is there.
 async fn looks_at(url: &str) -> Report {
@@ -90,10 +91,6 @@ async fn a_server_that_may_forget_is_a_warning() {
     let report = looks_at(redis.url().expose()).await;
     assert!(report.is_well().findings("warn", "redis").is_empty(), "{}", report.printed);
 }
-
-/// What docs/redis.md, "Versions", says that suffices.
-const ACL: &str = "resetkeys ~scanlogin:* resetchannels &scanlogin:inbox:* -@all +hello +auth +ping +info +client|id \
-                   +evalsha +eval +subscribe +publish +time +hmget +hget +hset +hincrby +get +set +incr +del +pexpire +pttl +wait";
 
 #[tokio::test]
 async fn the_documented_acl_suffices_and_anything_less_is_named() {
