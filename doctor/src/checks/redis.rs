@@ -107,7 +107,23 @@ fn refusals(deployment: &Deployment, diagnosis: &Diagnosis) -> Vec<Finding> {
             findings.push(Finding::fail(NAME, found, remedy));
         }
     }
+    findings.extend(sharded(deployment, diagnosis));
     findings
+}
+
+/// How a Cluster delivers notices: one that cannot shard them broadcasts them, which works.
+fn sharded(deployment: &Deployment, diagnosis: &Diagnosis) -> Option<Finding> {
+    Some(match diagnosis.sharded_notices.as_ref()? {
+        Ok(()) => Finding::ok(NAME, "delivers notices by the one node that they belong to (sharded pub/sub)"),
+        Err(why) if why.starts_with("ERR unknown command") => {
+            Finding::ok(NAME, "has no sharded pub/sub (Redis 7): notices go to every node")
+        }
+        Err(why) => {
+            let why = deployment.foreign.show(why);
+            let found = format!("does not deliver notices by sharded pub/sub: {why}; they go to every node");
+            Finding::warn(NAME, found, "allow it, in an ACL: &scanlogin:inbox:* +ssubscribe +spublish")
+        }
+    })
 }
 
 /// Whether as many replicas follow as a login waits for.

@@ -59,6 +59,9 @@ pub struct Diagnosis {
     pub copies: Option<Result<u64, String>>,
     /// Whether a notice came through, and what was said if not.
     pub notices: Result<(), String>,
+    /// Whether a notice came through by sharded pub/sub, and what was said if not; then notices are broadcast. `None` where
+    /// there is no Cluster.
+    pub sharded_notices: Option<Result<(), String>>,
     /// The `maxmemory-policy`, where the server tells it.
     pub eviction: Option<String>,
     /// Whether every write is appended to a file (AOF), where the server tells it.
@@ -125,6 +128,7 @@ impl Diagnosis {
             eviction: info.get("maxmemory_policy").map(str::to_owned),
             append_only: info.get("aof_enabled").map(|enabled| enabled == "1"),
             snapshots: snapshots(client).await,
+            sharded_notices: sharded_notice(client).await,
             // Last: a refused subscription leaves its error where the next answer should be.
             notices: notice(client).await,
         })
@@ -182,20 +186,44 @@ async fn copies(client: &Client, login: RecordId, replicas: u8) -> Option<Result
 /// Subscribes to a channel that is a process's inbox by its name, has it acknowledged, and tells ourselves something.
 async fn notice(client: &Client) -> Result<(), String> {
     let inbox = Keys::inbox(Uuid::new_v4());
-    let mut notices = client.message_rx();
     let told = async {
         client.subscribe(&*inbox).await?;
         let slot = ClusterHash::Custom(redis_keyslot(inbox.as_bytes()));
         client.custom::<Value, &str>(CustomCommand::new_static("PING", slot, false), vec![]).await?;
-        client.publish::<(), _, _>(&*inbox, "diagnosis").await?;
+        client.publish::<(), _, _>(&*inbox, "diagnosis").await
+    };
+    arrives(client, &inbox, told).await
+}
+
+/// The same by sharded pub/sub.
+async fn sharded_notice(client: &Client) -> Option<Result<(), String>> {
+    if !client.is_clustered() {
+        return None;
+    }
+    let inbox = Keys::inbox(Uuid::new_v4());
+    let told = async {
+        client.ssubscribe(&*inbox).await?;
+        client.spublish::<(), _, _>(&*inbox, "diagnosis").await
+    };
+    Some(arrives(client, &inbox, told).await)
+}
+
+async fn arrives(
+    client: &Client,
+    inbox: &str,
+    told: impl Future<Output = Result<(), FredError>>,
+) -> Result<(), String> {
+    let mut notices = client.message_rx();
+    let arrived = async {
+        told.await?;
         loop {
             if *notices.recv().await?.channel == *inbox {
                 return Ok::<(), FredError>(());
             }
         }
     };
-    match time::timeout(NOTICE_TIMEOUT, told).await {
-        Ok(told) => told.map_err(|error| error.details().to_owned()),
+    match time::timeout(NOTICE_TIMEOUT, arrived).await {
+        Ok(arrived) => arrived.map_err(|error| error.details().to_owned()),
         Err(_) => Err("it did not arrive in time".to_owned()),
     }
 }

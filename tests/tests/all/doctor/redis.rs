@@ -134,10 +134,25 @@ async fn the_documented_acl_suffices_and_anything_less_is_named() {
 async fn a_cluster_is_known_by_its_url_and_by_itself() {
     let cluster = RedisCluster::start().await;
     let url = cluster.url();
-    looks_at(url.expose()).await.is_well().says("ok", "redis", &["Cluster"]);
+    let report = looks_at(url.expose()).await;
+    report.is_well().says("ok", "redis", &["Cluster"]).says("ok", "redis", &["sharded pub/sub"]);
     let single = url.expose().replacen("redis-cluster", "redis", 1);
     let single = single.split('?').next().unwrap();
     looks_at(single).await.fails_only("redis", &["node of a Cluster", "redis-cluster://"]);
+}
+
+#[tokio::test]
+async fn a_cluster_that_broadcasts_notices_is_well_and_one_that_need_not_is_told_so() {
+    let old = RedisCluster::start_without_sharded_notices().await;
+    let report = looks_at(old.url().expose()).await;
+    report.is_well().says("ok", "redis", &["no sharded pub/sub", "every node"]);
+    let cluster = RedisCluster::start().await;
+    let user = ["acl", "setuser", "scan-login", "on", "nopass"];
+    let less = ["+cluster|slots", "+cluster|info", "-ssubscribe"];
+    cluster.ask_each(&user.into_iter().chain(ACL.split_whitespace()).chain(less).collect::<Vec<_>>()).await;
+    let url = cluster.url().expose().replacen("://", "://scan-login:any@", 1);
+    let report = looks_at(&url).await;
+    report.is_well().says("warn", "redis", &["NOPERM", "every node", "+ssubscribe +spublish"]);
 }
 
 #[tokio::test]
