@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use shared::backplane::{Change, Error, Role};
 use shared::login::{Claim, OpenId};
 use shared::settings::Secret;
@@ -131,6 +132,36 @@ async fn a_login_whose_keys_have_gone_ahead_is_claimed() {
     });
     assert_eq!(claims.0, Claim::Claimed { life: SESSION_TTL });
     assert_eq!(page.is_told().await, Change::Scanned);
+}
+
+#[tokio::test]
+async fn answers_are_not_mixed_up_where_a_node_sends_moves_ahead() {
+    let cluster = RedisCluster::start().await;
+    let (gateway, callback) = replicas(&cluster).await;
+    let (mut scanned, mut waiting) = (Vec::new(), gateway.opens().await);
+    for page in pages(&gateway).await {
+        let person = somebody();
+        callback.claims(&page.code, &person).await;
+        scanned.push((page, person));
+    }
+    let migration = cluster.begin_to_migrate(&record(&waiting)).await;
+    migration.move_key(&mapping(&waiting)).await;
+    migration.move_key(&record(&waiting)).await;
+    let person = somebody();
+    let looks_up = async |(page, person): &(Page, OpenId)| {
+        for _ in 0..20 {
+            let (scan, _) = callback.looks_up(&page.session.code()).await.unwrap();
+            assert_eq!((&scan.by, &scan.scene), (person, &page.code.scene));
+        }
+    };
+    let moves = async {
+        callback.backplane().claim(&waiting.code.scene, &waiting.code.ticket, &person).await.is_ok()
+    };
+    let (claimed, _) = tokio::join!(moves, join_all(scanned.iter().map(looks_up)));
+    assert!(!claimed, "it waits for the end of the migration");
+    migration.end().await;
+    assert_eq!(callback.claims(&waiting.code, &person).await, Claim::Claimed { life: SESSION_TTL });
+    assert_eq!(waiting.is_told().await, Change::Scanned);
 }
 
 /// The inbox of the only process that watches.
