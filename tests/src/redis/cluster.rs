@@ -184,6 +184,17 @@ impl RedisCluster {
         migration.end().await;
     }
 
+    /// Has the primary of `key`, in whose slot there are no keys, believe for a moment that another has the slot: it ends the
+    /// sharded subscriptions there.
+    pub async fn give_away_for_a_moment(&self, key: &str) {
+        let (slot, primary) = self.slot_and_primary(key).await;
+        let (itself, another) = (self.name(primary).await, self.name((primary + 1) % PRIMARIES).await);
+        for name in [another, itself] {
+            let question = ["cluster", "setslot", &slot, "node", &name];
+            assert_eq!(answer(self.birth.redis_cli(primary), &question).await, "OK");
+        }
+    }
+
     /// Moves all slots of the primary that has `key` to another one, one by one: nobody has a reason to ask it any more.
     pub async fn empty_the_primary_of(&self, key: &str) {
         let (_, from) = self.slot_and_primary(key).await;

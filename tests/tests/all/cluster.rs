@@ -177,6 +177,15 @@ async fn calls(cluster: &RedisCluster, command: &str) -> u64 {
     told.lines().filter_map(|line| line.strip_prefix(&name)?.split(',').next()?.parse::<u64>().ok()).sum()
 }
 
+async fn rejected_calls(cluster: &RedisCluster, command: &str) -> u64 {
+    let told = cluster.ask_each(&["info", "commandstats"]).await;
+    let name = format!("cmdstat_{command}:");
+    told.lines()
+        .filter_map(|line| line.strip_prefix(&name)?.split("rejected_calls=").nth(1)?.split(',').next())
+        .map(|number| number.parse::<u64>().unwrap())
+        .sum()
+}
+
 async fn is_heard_sharded(cluster: &RedisCluster, inbox: &str) {
     until("the inbox to be subscribed where its slot is", async || {
         cluster.ask_primary_of(inbox, &["pubsub", "shardnumsub", inbox]).await.ends_with('1')
@@ -235,6 +244,7 @@ async fn callbacks_that_only_broadcast_are_heard() {
     for page in &mut pages(&gateway).await {
         logs_in(&gateway, &callback, page).await;
     }
+    assert_eq!(rejected_calls(&cluster, "spublish").await, 1, "it is not tried again at once");
 }
 
 #[tokio::test]
@@ -251,6 +261,19 @@ async fn the_inbox_follows_its_slot() {
     }
     is_heard_sharded(&cluster, &inbox).await;
     gateway.becomes_reachable().await;
+}
+
+#[tokio::test]
+async fn the_inbox_is_subscribed_again_where_its_slot_has_been_away_for_a_moment() {
+    let cluster = RedisCluster::start().await;
+    let (gateway, callback) = replicas(&cluster).await;
+    let inbox = inbox(&cluster).await;
+    let mut page = gateway.opens().await;
+    is_heard_sharded(&cluster, &inbox).await;
+    cluster.give_away_for_a_moment(&inbox).await;
+    assert!(cluster.ask_primary_of(&inbox, &["pubsub", "shardnumsub", &inbox]).await.ends_with('0'));
+    logs_in(&gateway, &callback, &mut page).await;
+    is_heard_sharded(&cluster, &inbox).await;
 }
 
 #[tokio::test]
