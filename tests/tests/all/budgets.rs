@@ -13,31 +13,7 @@ use tokio::time::Instant;
 /// What a busy machine and two clocks may be off by.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Makes a test of each function for each backplane: `memory::name`, `redis::name`, `cluster::name`.
-macro_rules! on_every_backplane {
-    ($($name:ident,)+) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(super::Store::memory()).await;
-            })+
-        }
-        mod redis {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(super::Store::redis().await).await;
-            })+
-        }
-        mod cluster {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(super::Store::cluster().await).await;
-            })+
-        }
-    };
-}
-
-on_every_backplane! {
+tests::on_every_backplane! {
     a_crowd_on_two_replicas_gets_exactly_the_size_of_the_budget,
     who_waits_as_long_as_told_gets_the_next_one,
     a_days_budget_is_refused_until_midnight_in_beijing,
