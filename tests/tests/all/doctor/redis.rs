@@ -1,8 +1,14 @@
 //! Redis that is away, refuses, forgets, or is another than the settings say.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use tests::doctor::{Doctor, Report};
 use tests::redis::{Durability, RedisCluster, RedisSentinel, RedisServer};
 use tests::replica::ACL;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 /// What the doctor says of a Redis at this URL; nothing else is there.
 async fn looks_at(url: &str) -> Report {
@@ -32,6 +38,51 @@ async fn a_redis_that_keeps_what_it_is_told_is_all_well() {
         report.says("ok", "clock", &["Redis' clock", "agree"]);
     }
     assert_eq!(redis.ask(&["DBSIZE"]).await, "0");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_slow_is_a_warning_unless_it_was_so_once() {
+    let redis = RedisServer::start().await;
+    // Each way.
+    redis.relay().delay(Duration::from_millis(60));
+    let report = looks_at(redis.url().expose()).await;
+    report.is_well().says("warn", "redis", &["answers within", "move it nearer"]);
+    redis.relay().heal();
+    let (late, port) = late_once(&redis, b"PING", Duration::from_millis(500)).await;
+    let report = looks_at(&format!("redis://127.0.0.1:{port}")).await;
+    report.is_well().says("ok", "redis", &["one server, answers within"]);
+    assert!(late.load(Ordering::Relaxed), "one of the questions waited");
+}
+
+/// A port that leads to Redis, and whether it has kept back the first request with this word in it for so long.
+async fn late_once(redis: &RedisServer, word: &'static [u8], by: Duration) -> (Arc<AtomicBool>, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, server) = (listener.local_addr().unwrap().port(), redis.relay().address());
+    let late = Arc::new(AtomicBool::new(false));
+    let told = late.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (mut from_client, mut into_client) = client.into_split();
+            let (mut from_server, mut into_server) = TcpStream::connect(server).await.unwrap().into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut into_client).await });
+            let late = late.clone();
+            tokio::spawn(async move {
+                let mut chunk = [0; 4096];
+                while let Ok(read @ 1..) = from_client.read(&mut chunk).await {
+                    let chunk = &chunk[..read];
+                    if chunk.windows(word.len()).any(|part| part == word)
+                        && !late.swap(true, Ordering::Relaxed)
+                    {
+                        tokio::time::sleep(by).await;
+                    }
+                    if into_server.write_all(chunk).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (told, port)
 }
 
 #[tokio::test]
