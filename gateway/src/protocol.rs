@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 pub const SUBPROTOCOL: &str = "scan-login.v1";
 /// Prefix of the subprotocol that carries a session's secret, so that it is in no URL and no access log.
 pub const RESUME_PREFIX: &str = "resume.";
+/// The body of the 429 to a client that connects too often, by which it is told from any proxy's.
+pub const TOO_OFTEN: &str = "too many connections from here\n";
 /// The largest message that a browser may send, in bytes; the longest that it has reason to is below 100.
 pub const MESSAGE_MAX: usize = 4096;
 

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 
 use crate::browser::Browser;
 use crate::connection::{self, Request};
-use crate::protocol::{RESUME_PREFIX, SUBPROTOCOL, whole_seconds};
+use crate::protocol::{RESUME_PREFIX, SUBPROTOCOL, TOO_OFTEN, whole_seconds};
 use crate::{Gateway, origin};
 
 /// Seconds after which a browser that found no room may try again.
@@ -108,6 +108,5 @@ fn full(why: &'static str) -> Response {
 
 fn too_often(retry_after: Duration) -> Response {
     let seconds = HeaderValue::from(whole_seconds(retry_after));
-    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], "too many connections from here\n")
-        .into_response()
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], TOO_OFTEN).into_response()
 }

@@ -25,7 +25,7 @@ pub enum Error {
         code: i64,
         /// The platform's text, which names the address for 40164 and ends in an id for its support.
         message: String,
-        /// What to do.
+        /// What to do, in the log's words and the doctor's.
         advice: &'static str,
     },
     /// The platform does not take the token that it has just given.
@@ -150,20 +150,21 @@ fn advice(code: i64) -> &'static str {
         40014 | 42001 => "the access token has ended, a new one will be fetched",
         40164 => "add the address that the message names to the account's IP allow list (IP白名单)",
         40243 => {
-            "the app secret is frozen: unfreeze it in the console, which takes effect in about 10 minutes"
+            "the app secret is frozen (冻结): unfreeze it (解冻) in the console, which takes effect in about 10 minutes"
         }
+        // A gateway rests until midnight whether or not the quota is cleared meanwhile (docs/wechat.md, "Trouble").
         45009 => {
-            "the day's quota is used up: wait for the platform's midnight, or clear the quota in the console and \
-             restart the gateways"
+            "the day's quota is used up: wait for midnight in Beijing, or clear the quota (POST /cgi-bin/clear_quota, \
+             10 times a month) and restart the gateways, which rest until midnight otherwise"
         }
         45011 => "too many calls in this minute: it will be asked again",
         48001 => {
             "the account lacks the right to this call: to make QR codes it must be a certified service account (服务号), \
              or a test account (测试号)"
         }
-        48004 => "the platform has blocked this API for the account: see the console's notices",
-        50004 | 50007 => "the account or its interface is frozen: see the console's notices",
-        89501 | 89503 => "the account's administrator must confirm in WeChat",
+        48004 => "the platform has blocked this API for the account: see the console's notices (通知)",
+        50004 | 50007 => "the account or its interface is frozen: see the console's notices (通知)",
+        89501 | 89503 => "the account's administrator must confirm in WeChat, on the phone",
         89506 | 89507 => "the account's administrator refused this address: try again tomorrow",
         _ => "see the platform's list of return codes",
     }
