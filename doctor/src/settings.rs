@@ -24,6 +24,9 @@ use crate::foreign::Foreign;
 /// What must not be shown.
 const SECRETS: [&str; 5] =
     ["WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "REDEEM_SECRET", "REDIS_URL"];
+/// What is said where Redis is not named.
+const REDIS_URL_IS: &str = "the URL of the Redis that gateway and callback share, such as redis://redis:6379 (or \
+                            REDIS_URL_FILE=path), or doctor --standalone where logins are in memory";
 /// Where the callback listens for the platform.
 const CALLBACK_PATH: &str = "/wechat/callback";
 
@@ -31,12 +34,18 @@ const CALLBACK_PATH: &str = "/wechat/callback";
 const AFTER_HELP: &str = "\
 All other settings are the variables of the gateway and the callback, with NAME_FILE=path for secrets: give doctor the \
 environment that they have. `gateway --help` and `callback --help` explain them. With those of only one of the two it \
-checks what it can; without REDIS_URL it takes logins to be in memory, as in standalone; without PUBLIC_URL it asks \
-nothing from outside.
+checks what it can; without REDIS_URL logins are in memory, which only standalone allows: say --standalone; without \
+PUBLIC_URL it asks nothing from outside.
 
 It prints a line for each thing that it looks at: ok, warn, FAIL or skip, what was found, and below it what to click or \
-change. It makes one QR code, which costs one of the day's, writes to Redis for a moment under a name of its own, and \
-sends the callback an event that changes nothing.
+change. It disturbs no login, but what it does can be seen:
+  account    one QR code of the day's, which nobody sees, and one call for the token that the gateways share
+  Redis      two keys of its own, for a moment, and a notice to itself
+  callback   a verification, another one whose signature is forged on purpose, and an event that the platform does not \
+have, scan_login_doctor; where that is refused, a few more that show why. Each is a line of its log. In plain mode it \
+remembers their signatures, as every call's, for CALLBACK_MAX_SKEW twice and 61 s
+  gateway    one session that nobody has. It takes it for a guess, which counts as 30 connections of this address \
+(QR_LIMIT_PER_CLIENT): 20 runs a minute are too many by default
 
 Exit code: 0 if nothing failed, 1 if anything did, 2 if a flag is wrong.";
 
@@ -51,6 +60,9 @@ pub(crate) struct Flags {
     /// The URL of the callback as the console has it (服务器地址); PUBLIC_URL and /wechat/callback if not set
     #[arg(long, env = "CALLBACK_URL", value_name = "URL", value_parser = callback_url)]
     pub(crate) callback_url: Option<Url>,
+    /// The program is standalone (true or false): gateway and callback in one, which may do without REDIS_URL
+    #[arg(long, env = "STANDALONE")]
+    pub(crate) standalone: bool,
 }
 
 /// Something that a check needs, or why it is not there.
@@ -121,12 +133,12 @@ impl Deployment {
     ///
     /// A flag is unknown or malformed. What is wrong with a variable is one of the problems.
     pub(crate) fn read() -> Result<Self, Invalid> {
-        let services = Service::both();
-        let ([for_gateway, for_callback], for_doctor) = (&services, &Service::doctor());
-        let mut problems = Problems::default();
-
+        let (for_doctor, mut problems) = (&Service::doctor(), Problems::default());
         let (flags, malformed) = parse_all_from::<Flags, _, _>(std::env::args_os())?;
         problems.add_all(for_doctor, malformed);
+
+        let services = if flags.standalone { Service::standalone() } else { Service::both() };
+        let [for_gateway, for_callback] = &services;
         let (gateway, malformed) = parse_all_from::<gateway::settings::Settings, _, _>(["gateway"])?;
         problems.add_all(for_gateway, malformed);
         let (callback, malformed) = parse_all_from::<callback::settings::Settings, _, _>(["callback"])?;
@@ -149,7 +161,7 @@ impl Deployment {
         let wrapping = problems.known(&[for_callback], wrapping(&callback.callback));
         problems.add_all(for_callback, callback.callback.unsendable_replies(&display_name));
 
-        let redis_url = problems.known(&[for_gateway, for_callback], redis_url());
+        let redis_url = problems.known(&[for_gateway, for_callback], redis_url(flags.standalone));
         let public_url = problems.well_formed(for_doctor, "PUBLIC_URL", flags.public_url);
         let public_url = public_url.and_then(|url| url.ok_or_else(|| "PUBLIC_URL is not set".to_owned()));
         let callback_url = problems.well_formed(for_doctor, "CALLBACK_URL", flags.callback_url);
@@ -208,9 +220,13 @@ impl Deployment {
     }
 }
 
-/// `None`: it is not set, so logins are in memory.
-fn redis_url() -> Result<Option<Secret>, Invalid> {
-    let Some(url) = secret("REDIS_URL")? else { return Ok(None) };
+/// `None`: it is not set, and logins are in memory, as they may be in standalone.
+fn redis_url(standalone: bool) -> Result<Option<Secret>, Invalid> {
+    let url = match secret("REDIS_URL")? {
+        Some(url) => url,
+        None if standalone => return Ok(None),
+        None => return Err(Invalid::missing("REDIS_URL", REDIS_URL_IS)),
+    };
     Diagnosis::check(&url).map_err(|malformed| malformed.invalid())?;
     Ok(Some(url))
 }
@@ -246,8 +262,11 @@ fn callback_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "not a URL")?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         Err("not an http or https URL")
-    } else if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-        Err("it has a query, a fragment or a user")
+    } else if !url.username().is_empty() || url.password().is_some() {
+        // It is printed with every finding.
+        Err("it has a user or a password: leave out what is before the @")
+    } else if url.query().is_some() || url.fragment().is_some() {
+        Err("it has a query or a fragment")
     } else {
         Ok(url)
     }
@@ -267,7 +286,9 @@ mod tests {
             "ftp://login.example.com",
             "https://login.example.com/wechat/callback",
             "https://login.example.com/?a",
+            "https://me@login.example.com",
             "https://me:secret@login.example.com",
+            "https://:secret@login.example.com",
             "https://",
         ] {
             assert!(public_url(bad).is_err(), "{bad}");

@@ -33,9 +33,27 @@ pub(super) enum Unverified {
     /// There is no HTTP answer at its host.
     #[error("the callback cannot be reached")]
     Unreachable,
+    /// Its host is there, and says nothing under its path. That tells nothing of the other paths.
+    #[error("the callback does not answer")]
+    Silent,
     /// Somebody answers, but not as the callback should.
     #[error("the callback does not pass its verification")]
     Wrong,
+}
+
+impl Unverified {
+    /// What a call without an answer says, made after a connection was.
+    fn after(failure: &Failure) -> Self {
+        match failure {
+            Failure::Silent | Failure::Broken(_) => Self::Silent,
+            // Of the whole host, so that nothing else need be asked there.
+            Failure::NoCertificates
+            | Failure::NoName
+            | Failure::Refused
+            | Failure::Certificate { .. }
+            | Failure::Tls(_) => Self::Unreachable,
+        }
+    }
 }
 
 /// What was found, and the callback if it is one.
@@ -72,7 +90,7 @@ async fn verify(
         let found =
             format!("the verification: {failure}; the platform gives up after {} s", PATIENCE.as_secs());
         findings.push(Finding::fail(NAME, found, failure.remedy()));
-        Unverified::Unreachable
+        Unverified::after(&failure)
     })?;
     findings.push(verification(deployment, &answer, &echostr));
     if findings.iter().any(Finding::is_fail) {

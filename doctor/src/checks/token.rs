@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gateway::wechat::{Error, Platform};
+use reqwest::Url;
 use tokio::time::{self, Instant};
 
 use crate::console;
@@ -18,7 +19,7 @@ pub(super) const SLOW: Duration = Duration::from_secs(2);
 pub(super) const SLOW_REMEDY: &str =
     "every QR code takes as long: look at the network between the gateways and the platform, and at DNS";
 /// The code that means: this address is not on the account's list (docs/wechat.md, "Error codes").
-const NOT_LISTED: i64 = 40164;
+pub(super) const NOT_LISTED: i64 = 40164;
 
 /// A client that holds a token.
 pub(super) struct Fetched {
@@ -31,7 +32,7 @@ pub(super) enum NoToken {
     /// Nothing was asked.
     NotAsked(String),
     /// The platform does not talk with this address.
-    NotListed { message: String },
+    NotListed { message: String, advice: &'static str },
     /// Anything else.
     Failed(Error),
     /// No answer within the limit.
@@ -45,7 +46,9 @@ pub(super) async fn fetch(deployment: &Deployment) -> Result<Fetched, NoToken> {
     let asked = Instant::now();
     match time::timeout(LIMIT, platform.fetch_token()).await {
         Ok(Ok(())) => Ok(Fetched { platform, elapsed: asked.elapsed() }),
-        Ok(Err(Error::Refused { code: NOT_LISTED, message, .. })) => Err(NoToken::NotListed { message }),
+        Ok(Err(Error::Refused { code: NOT_LISTED, message, advice })) => {
+            Err(NoToken::NotListed { message, advice })
+        }
         Ok(Err(error)) => Err(NoToken::Failed(error)),
         Err(_) => Err(NoToken::Late),
     }
@@ -55,7 +58,7 @@ pub(super) async fn fetch(deployment: &Deployment) -> Result<Fetched, NoToken> {
 pub(super) fn finding(deployment: &Deployment, fetched: &Result<Fetched, NoToken>) -> Finding {
     match fetched {
         Ok(Fetched { elapsed, .. }) => {
-            let base = deployment.api_base.as_deref().unwrap_or_default();
+            let base = without_user(deployment.api_base.as_deref().unwrap_or_default());
             let found = format!("{base} gives one, within {}", in_milliseconds(*elapsed));
             if *elapsed < SLOW { Finding::ok(NAME, found) } else { Finding::warn(NAME, found, SLOW_REMEDY) }
         }
@@ -71,12 +74,20 @@ pub(super) fn finding(deployment: &Deployment, fetched: &Result<Fetched, NoToken
     }
 }
 
+/// Where the API is, as it may be shown: what is before the @ may be a proxy's password.
+fn without_user(base: &str) -> String {
+    let Ok(mut url) = Url::parse(base) else { return String::new() };
+    // Refused only for URLs without a host, which this is none of.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
 /// A call of the platform's that failed, with what to click.
 pub(super) fn failure(check: &'static str, deployment: &Deployment, error: &Error) -> Finding {
     let show = |text: &str| deployment.foreign.show(text);
     match error {
         Error::Refused { code, message, advice, .. } => {
-            let remedy = console::remedy(*code, message).unwrap_or_else(|| (*advice).to_owned());
+            let remedy = console::remedy(*code, message, advice);
             Finding::fail(check, format!("the platform refuses with {code}: {}", show(message)), remedy)
         }
         Error::Resting { cause, .. } => failure(check, deployment, cause),

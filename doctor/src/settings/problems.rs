@@ -41,6 +41,11 @@ impl Service {
         }
         gateway_and_callback
     }
+
+    /// Gateway and callback in one program: what either needs, it needs.
+    pub(crate) fn standalone() -> [Self; 2] {
+        Self::both().map(|service| Self { expected: true, ..service })
+    }
 }
 
 fn variables(command: &Command) -> Vec<String> {

@@ -53,6 +53,19 @@ async fn a_deployment_that_is_well_is_found_well() {
 }
 
 #[tokio::test]
+async fn a_client_that_the_gateway_limits_is_told_of_trusted_proxies_and_of_waiting() {
+    let few = setting("QR_LIMIT_PER_CLIENT", "1/h");
+    let stack = Plan { gateways: 1, callbacks: 1, settings: vec![few], ..Plan::default() }.start().await;
+    let doctor = Doctor::of_stack(&stack);
+    doctor.looks().await.is_well();
+    // The session that nobody has was taken for a guess, as its documentation says.
+    let report = doctor.looks().await;
+    report
+        .is_readable()
+        .fails_only("page", &["status 429", "TRUSTED_PROXIES", "QR_LIMIT_PER_CLIENT", "wait "]);
+}
+
+#[tokio::test]
 async fn a_deployment_in_compatible_mode_is_found_well() {
     let stack = Plan { mode: "compatible", gateways: 1, callbacks: 1, ..Plan::default() }.start().await;
     let doctor = Doctor::of_stack(&stack).given("WECHAT_MESSAGE_MODE", "compatible");
@@ -72,11 +85,12 @@ async fn a_deployment_in_plain_mode_is_found_to_work_with_a_warning() {
 #[tokio::test]
 async fn a_gateway_without_its_redis_is_seen_from_outside() {
     let mut stack = Plan { gateways: 1, callbacks: 1, ..Plan::default() }.start().await;
-    let doctor = Doctor::of_stack(&stack).not_given("REDIS_URL");
+    // It is given no Redis, as standalone's need not be.
+    let doctor = Doctor::of_stack(&stack).not_given("REDIS_URL").given("STANDALONE", "true");
     stack.redis.kill();
     let report = doctor.looks().await;
     report.fails_only("page", &["does not reach its Redis", "/readyz"]);
-    report.says("skip", "redis", &["in memory"]);
+    report.says("skip", "redis", &["memory of standalone"]);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! A browser's WebSocket, by hand: what a proxy does to the upgrade shows in its answer.
 
 use futures_util::StreamExt as _;
-use gateway::protocol::{RESUME_PREFIX, SUBPROTOCOL};
+use gateway::protocol::{RESUME_PREFIX, SUBPROTOCOL, TOO_OFTEN};
 use reqwest::header::{
-    CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    CONNECTION, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use reqwest::{StatusCode, Url};
@@ -44,7 +44,8 @@ pub(super) enum Refused {
 }
 
 /// Opens a WebSocket as a page of `origin` would that comes back with a session, one that nobody has: that costs no QR
-/// code, and makes the gateway ask Redis.
+/// code, and makes the gateway ask Redis. The gateway takes it for a guess, which counts as 30 connections of this
+/// address. Nothing asks it for less and goes as far: a new session costs a QR code, and a real one is somebody's.
 pub(super) async fn open(outside: &Outside, url: &Url, origin: Option<&str>) -> Result<Greeting, Refused> {
     let mut url = url.clone();
     url.set_path("/ws");
@@ -107,34 +108,52 @@ impl Refused {
     }
 
     /// What to do about it.
-    pub(super) fn remedy(&self) -> &'static str {
-        let answer = match self {
-            Self::Failed(failure) => return failure.remedy(),
+    pub(super) fn remedy(&self) -> String {
+        match self {
+            Self::Failed(failure) => failure.remedy().to_owned(),
             Self::NotAccepted => {
-                return "no gateway is behind /ws: the proxy must send it to the gateways (port 8080)";
+                "no gateway is behind /ws: the proxy must send it to the gateways (port 8080)".to_owned()
             }
-            Self::Answered(answer) => answer,
-        };
-        match answer.status.as_u16() {
-            400 | 426 => {
-                "the proxy does not pass on Upgrade and Connection (nginx: proxy_http_version 1.1, proxy_set_header \
-                 Upgrade $http_upgrade, proxy_set_header Connection \"upgrade\")"
-            }
-            401 | 407 => "somebody asks for a password: let /ws through untouched",
-            403 => "a firewall or a proxy refuses: let /ws through untouched",
-            404 | 405 => "no gateway is behind /ws: the proxy must send it to the gateways (port 8080)",
-            503 => {
-                "the gateways are full (MAX_CONNECTIONS), or are going away, or the proxy reaches none: see their logs"
-            }
-            502 | 504 => {
-                "the proxy does not reach a gateway: do they run, and are their addresses right in the proxy's \
-                 configuration?"
-            }
-            300..=399 => {
-                "browsers follow no redirect with a WebSocket: give doctor the URL to which it leads"
-            }
-            _ => "is it a gateway that answers there? The proxy must send /ws to the gateways (port 8080)",
+            Self::Answered(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => too_often(answer),
+            Self::Answered(answer) => status_remedy(answer.status).to_owned(),
         }
+    }
+}
+
+/// Who has limits: the gateway, for one client, or somebody before it.
+fn too_often(answer: &Answer) -> String {
+    if answer.body != TOO_OFTEN.as_bytes() {
+        return "a proxy limits requests: pages behind one address come back all at once, so let /ws through"
+            .to_owned();
+    }
+    let seconds =
+        answer.headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
+    let wait = seconds.map_or("wait".to_owned(), |seconds| format!("wait {seconds} s"));
+    format!(
+        "the gateway itself limits how often one client connects: name the proxy before it in TRUSTED_PROXIES, and let \
+         it set X-Forwarded-For, or all browsers are one client. If that is so already, it is this address: {wait}, and \
+         see QR_LIMIT_PER_CLIENT"
+    )
+}
+
+fn status_remedy(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 | 426 => {
+            "the proxy does not pass on Upgrade and Connection (nginx: proxy_http_version 1.1, proxy_set_header \
+             Upgrade $http_upgrade, proxy_set_header Connection \"upgrade\")"
+        }
+        401 | 407 => "somebody asks for a password: let /ws through untouched",
+        403 => "a firewall or a proxy refuses: let /ws through untouched",
+        404 | 405 => "no gateway is behind /ws: the proxy must send it to the gateways (port 8080)",
+        503 => {
+            "the gateways are full (MAX_CONNECTIONS), or are going away, or the proxy reaches none: see their logs"
+        }
+        502 | 504 => {
+            "the proxy does not reach a gateway: do they run, and are their addresses right in the proxy's \
+             configuration?"
+        }
+        300..=399 => "browsers follow no redirect with a WebSocket: give doctor the URL to which it leads",
+        _ => "is it a gateway that answers there? The proxy must send /ws to the gateways (port 8080)",
     }
 }
 
@@ -162,6 +181,9 @@ mod tests {
         );
         assert!(remedy(502).contains("does not reach a gateway"));
         assert!(remedy(503).contains("MAX_CONNECTIONS"));
+        assert!(remedy(429).contains("a proxy limits"));
+        let gateways = Refused::Answered(Answer::new(429, &[("retry-after", "7")], TOO_OFTEN)).remedy();
+        assert!(gateways.contains("TRUSTED_PROXIES") && gateways.contains("wait 7 s"), "{gateways}");
         assert!(remedy(404).contains("8080") && Refused::NotAccepted.remedy().contains("8080"));
     }
 }
