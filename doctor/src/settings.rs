@@ -45,7 +45,7 @@ change. It disturbs no login, but what it does can be seen:
 have, scan_login_doctor; where that is refused, a few more that show why. Each is a line of its log. In plain mode it \
 remembers their signatures, as every call's, for CALLBACK_MAX_SKEW twice and 61 s
   gateway    one session that nobody has. It takes it for a guess, which counts as 30 connections of this address \
-(QR_LIMIT_PER_CLIENT): 20 runs a minute are too many by default
+(QR_LIMIT_PER_CLIENT): some twenty runs in a row are too many by default
 
 Exit code: 0 if nothing failed, 1 if anything did, 2 if a flag is wrong.";
 
