@@ -1,6 +1,8 @@
 //! The accept loop. `axum::serve` has neither a time-out for reading headers nor TCP_NODELAY, and a service on the open
 //! internet needs both.
 
+mod progress;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use self::progress::WithProgress;
 use crate::shutdown::Departure;
 
 /// Time for a client to send a request's head, and to send another request on a connection that it keeps.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a client to take anything at all of an answer. Longer than what the gateway gives a browser for a whole
+/// message, so that there the gateway decides.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(15);
 /// A request's head; more than any browser or proxy sends.
 const HEAD_BUFFER: usize = 16 * 1024;
 /// Connections that the kernel holds for us while all replicas' browsers come back at once.
@@ -166,7 +172,7 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, s
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(WithProgress::new(stream, PROGRESS_TIMEOUT)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

@@ -1,15 +1,18 @@
 //! A6: clients that take their time. The server's own time-outs end them, and others notice nothing.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tests::browser::Browser;
 use tests::patience::within_time;
 use tests::stack::{Plan, Stack, somebodys_openid};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The server's limit for a request's head is 10 s.
 const HEAD_LIMIT: Duration = Duration::from_secs(15);
+/// A client must take something of its answers within 15 s.
+const PROGRESS_LIMIT: Duration = Duration::from_secs(25);
 /// Clients at the same time.
 const CROWD: usize = 200;
 
@@ -89,6 +92,26 @@ async fn a6_a_reader_that_never_reads_costs_its_own_connection_only() {
     let flooded = tokio::time::timeout(Duration::from_secs(20), flood).await;
     logs_in(&stack).await;
     assert!(memory_kib(&stack) < 256 * 1024, "{} KiB, flood ended: {}", memory_kib(&stack), flooded.is_ok());
+}
+
+#[tokio::test]
+async fn a6_who_asks_and_never_reads_the_answers_is_ended() {
+    let stack = small_stack().await;
+    tokio::join!(
+        is_ended_that_never_reads(stack.callbacks[0].public(), "/wechat/callback"),
+        is_ended_that_never_reads(stack.gateways[0].public(), "/"),
+    );
+    logs_in(&stack).await;
+}
+
+async fn is_ended_that_never_reads(address: SocketAddr, path: &str) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut socket = socket.connect(address).await.unwrap();
+    let requests = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(1000);
+    // It ends only by the server's doing: as long as the connection stands, there is more to send.
+    let flood = async { while socket.write_all(requests.as_bytes()).await.is_ok() {} };
+    within_time(PROGRESS_LIMIT, "the server to end it", flood).await;
 }
 
 fn memory_kib(stack: &Stack) -> u64 {
