@@ -1,12 +1,14 @@
 //! What a message does to the logins, and what its sender reads.
 
 use std::future::Future;
+use std::time::Duration;
 
-use shared::backplane::{self, Backplane};
+use shared::backplane::{self, Backplane, MessageHash};
 use shared::login::{Claim, OpenId, Scene, Ticket};
 use tokio::time::{Instant, timeout_at};
 
-use crate::message::{Kind, Message};
+use crate::message::Kind;
+use crate::push::Push;
 use crate::reply::Replies;
 
 /// What came of a message.
@@ -30,7 +32,7 @@ pub(crate) enum Outcome {
     Unclaimed(Unanswered),
     /// The person's login count is gone.
     Forgotten,
-    /// The person's login count may be there still.
+    /// The person's login count may be there still; see [`crate::unfollow`].
     NotForgotten(Unanswered),
     /// A follower or a message.
     Greeted,
@@ -41,7 +43,7 @@ pub(crate) enum Outcome {
 /// Why the backplane gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unanswered {
-    #[error("the backplane did not answer")]
+    #[error(transparent)]
     Failed(#[from] backplane::Error),
     #[error("the platform would not have waited longer")]
     Late,
@@ -50,13 +52,16 @@ pub(crate) enum Unanswered {
 }
 
 impl Outcome {
-    /// Does what the message asks for, by `deadline`. Nothing is moved for one that cannot be `believed` for now.
+    /// Does what the push asks for, by `deadline`. Nothing is moved for one that cannot be `believed` for now. What must
+    /// not happen again by a repeat is remembered for `life`.
     pub(crate) async fn of(
-        message: &Message,
+        push: &Push<'_>,
         believed: Result<(), Unanswered>,
         backplane: &Backplane,
+        life: Duration,
         deadline: Instant,
     ) -> Self {
+        let message = &push.message;
         match &message.kind {
             Kind::Scan { scene: None, .. } => Self::NoScene,
             Kind::Scan { ticket: None, .. } => Self::WrongTicket,
@@ -65,7 +70,7 @@ impl Outcome {
                 Err(why) => Self::Unclaimed(why),
             },
             Kind::Unfollow => match believed {
-                Ok(()) => Self::of_unfollow(&message.from, backplane, deadline).await,
+                Ok(()) => Self::of_unfollow(&message.from, push.hash, backplane, life, deadline).await,
                 Err(why) => Self::NotForgotten(why),
             },
             Kind::Follow | Kind::Message => Self::Greeted,
@@ -96,8 +101,16 @@ impl Outcome {
             .map_or_else(Self::Uncounted, outcome)
     }
 
-    async fn of_unfollow(person: &OpenId, backplane: &Backplane, deadline: Instant) -> Self {
-        within(deadline, backplane.forget(person)).await.map_or_else(Self::NotForgotten, |()| Self::Forgotten)
+    async fn of_unfollow(
+        person: &OpenId,
+        message: MessageHash,
+        backplane: &Backplane,
+        life: Duration,
+        deadline: Instant,
+    ) -> Self {
+        within(deadline, backplane.forget(person, message, life))
+            .await
+            .map_or_else(Self::NotForgotten, |()| Self::Forgotten)
     }
 
     /// What the phone shows; `None` for nothing.
@@ -149,7 +162,6 @@ pub(crate) async fn within<T>(
 #[cfg(test)]
 mod tests {
     use std::future::pending;
-    use std::time::Duration;
 
     use super::*;
     use crate::reply::Template;

@@ -31,6 +31,8 @@ pub(crate) enum Error {
     TooLarge,
     #[error("the body did not arrive in time")]
     Slow,
+    #[error("the body is framed wrongly, or broke off")]
+    Broken,
 }
 
 impl Error {
@@ -43,15 +45,10 @@ impl Error {
             | Self::Mode { .. }
             | Self::Undecipherable(_)
             | Self::Account => StatusCode::FORBIDDEN,
-            Self::Malformed(_) | Self::Echostr => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Echostr | Self::Broken => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
         }
-    }
-
-    /// Whether the caller knew our Token, so that it is the platform and something is set wrong.
-    pub(crate) fn is_signed(&self) -> bool {
-        !matches!(self, Self::Query | Self::Signature | Self::Replayed | Self::TooLarge)
     }
 }
 

@@ -8,6 +8,7 @@ mod answer;
 pub mod cipher;
 mod config;
 mod error;
+mod log;
 pub mod message;
 mod push;
 mod replay;
@@ -15,9 +16,9 @@ pub mod reply;
 mod request;
 pub mod settings;
 pub mod signature;
+mod unfollow;
 pub mod xml;
 
-use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,15 +33,17 @@ use axum::routing::get;
 use shared::admin::Report;
 use shared::backplane::{Backplane, MessageHash};
 use shared::client::{Client, TrustedProxies};
-use shared::throttle::Throttle;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::answer::{Outcome, Unanswered};
 pub use crate::config::{Config, Mode};
 use crate::error::Error;
+use crate::log::Lines;
 use crate::push::Push;
 use crate::replay::Guard;
 use crate::request::Query;
+use crate::unfollow::{Unfollow, Unfollows};
 
 /// The platform waits for 5 s (docs/wechat.md, "Delivery"), the contract promises 4.5 s; the rest is for the way.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(4200);
@@ -58,29 +61,32 @@ struct Inner {
     backplane: Backplane,
     /// In plain mode; where the signature covers the message there is no need of one.
     guard: Option<Arc<Guard>>,
+    unfollows: Unfollows,
+    /// What tells the backplane of calls that came while it was away.
+    tasks: TaskTracker,
     draining: AtomicBool,
     proxies: TrustedProxies,
-    /// Lines about calls that anybody could have made.
-    forged: Throttle,
-    /// Lines about calls that the platform made.
-    signed: Throttle,
+    lines: Lines,
 }
 
 impl Callback {
-    /// Makes one. Nothing runs in the background but, in plain mode, what tells the backplane of signatures that came
-    /// while it was away.
+    /// Makes one. Nothing runs in the background but what tells the backplane of calls that came while it was away: of
+    /// unfollows and, in plain mode, of signatures.
     #[must_use]
     pub fn new(config: Config, backplane: Backplane) -> Self {
+        let (life, tasks) = (config.signature_life(), TaskTracker::new());
         let guard = matches!(config.mode, Mode::Plain).then(|| {
             tracing::warn!(
                 "the message mode is plain: whoever sits between the platform and here can forge pushes; not for \
                  production"
             );
-            Guard::new(backplane.clone(), config.signature_life())
+            Guard::new(backplane.clone(), life, tasks.clone())
         });
-        let (draining, forged, signed) = Default::default();
+        let unfollows = Unfollows::new(backplane.clone(), life, tasks.clone());
+        let (draining, lines) = Default::default();
         let proxies = config.proxies.trusted();
-        Self { inner: Arc::new(Inner { config, backplane, guard, draining, proxies, forged, signed }) }
+        let inner = Inner { config, backplane, guard, unfollows, tasks, draining, proxies, lines };
+        Self { inner: Arc::new(inner) }
     }
 
     /// `GET` and `POST /wechat/callback`, for merging with others.
@@ -91,6 +97,13 @@ impl Callback {
     /// From now on it is not ready; calls are answered all the same.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends when the backplane was told of all that came while it was away; the caller bounds that time. No call may be
+    /// under way.
+    pub async fn leave(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
     }
 
     /// Ready unless it drains: it has a true answer for the phone without its backplane too.
@@ -128,8 +141,14 @@ impl Callback {
         let body = request::read(request.into_body()).await?;
         let believed = self.believe(&query, &body, deadline).await?;
         let push = Push::open(config, &query, &body)?;
-        let outcome = Outcome::of(&push.message, believed, backplane, deadline).await;
-        self.log(&push, &outcome, started);
+        let life = config.signature_life();
+        let outcome = Outcome::of(&push, believed, backplane, life, deadline).await;
+        if let Outcome::NotForgotten(_) = outcome {
+            let stamp = self.inner.guard.is_some().then(|| query.stamp(&config.token));
+            let (person, message) = (push.message.from.clone(), push.hash);
+            self.inner.unfollows.make_up_for(Unfollow { person, message, stamp });
+        }
+        self.inner.lines.answered(&push, &outcome, started.into_std());
         Ok(match outcome.text(&config.replies) {
             Some(text) => {
                 ([(CONTENT_TYPE, "text/xml; charset=utf-8")], push.reply(config, &text)).into_response()
@@ -155,49 +174,10 @@ impl Callback {
         }
     }
 
-    fn log(&self, push: &Push<'_>, outcome: &Outcome, started: Instant) {
-        let (event, login) = (push.message.kind.name(), push.message.kind.login());
-        let login = login.map(tracing::field::display);
-        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            push.event = event,
-            push.outcome = outcome.name(),
-            login,
-            elapsed_ms,
-            "answered a push"
-        );
-        let wrong_ticket = matches!(outcome, Outcome::WrongTicket);
-        if outcome.unanswered().is_none() && !wrong_ticket {
-            return;
-        }
-        let Some(suppressed) = self.inner.signed.admit(started.into_std()) else { return };
-        if let Some(why) = outcome.unanswered() {
-            tracing::warn!(
-                error = %why,
-                cause = cause(why),
-                push.outcome = outcome.name(),
-                login,
-                suppressed,
-                "answered without the backplane"
-            );
-        } else {
-            tracing::warn!(login, suppressed, "refused a scan whose ticket is not its scene's");
-        }
-    }
-
     fn refuse(&self, error: Error, client: Client) -> Response {
-        let Inner { forged, signed, .. } = &*self.inner;
-        let throttle = if error.is_signed() { signed } else { forged };
-        if let Some(suppressed) = throttle.admit(std::time::Instant::now()) {
-            tracing::warn!(%error, cause = cause(&error), %client, suppressed, "refused a call");
-        }
+        self.inner.lines.refused(&error, client);
         error.into_response()
     }
-}
-
-/// What is beneath an error; JSON lines would leave it out of the error itself.
-fn cause(error: &dyn StdError) -> Option<String> {
-    error.source().map(ToString::to_string)
 }
 
 /// The platform asks whether this address is the account's server (docs/wechat.md, "Delivery").
@@ -210,7 +190,7 @@ async fn verify(
     let client = callback.inner.proxies.client(peer.ip(), &headers);
     match callback.verify(&uri, Instant::now()).await {
         Ok(echostr) => {
-            tracing::info!("answered a verification of the address");
+            callback.inner.lines.verified();
             // The signature doesn't cover the echostr: it must stay text, whatever a browser would make of it.
             ([(X_CONTENT_TYPE_OPTIONS, "nosniff")], echostr).into_response()
         }

@@ -42,11 +42,12 @@ async fn run(settings: &Settings, callback: Callback, drain: Drain) -> io::Resul
     let public = serve::bind("public", "CALLBACK_LISTEN", settings.callback_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
     let max_sockets = serve::open_files().saturating_sub(OTHER_FILES).clamp(OTHER_FILES, SOCKETS);
-    let (asked, leaving, report) = (departure.clone(), callback.clone(), callback.clone());
+    let (asked, leaving, left, report) =
+        (departure.clone(), callback.clone(), callback.clone(), callback.clone());
     tokio::spawn(async move {
         asked.begun().await;
         leaving.drain();
     });
     let server = Server { public, admin, max_sockets, departure };
-    server.run(callback.router(), admin::router(move || report.report()), async {}).await
+    server.run(callback.router(), admin::router(move || report.report()), left.leave()).await
 }

@@ -1,5 +1,6 @@
 //! From a body to a message that is authentic, ours, and in the mode that was set (docs/wechat.md, "Encryption").
 
+use shared::backplane::MessageHash;
 use shared::random;
 
 use crate::cipher::AesKey;
@@ -12,6 +13,8 @@ use crate::request::{Query, now};
 /// A push that was opened.
 pub(crate) struct Push<'c> {
     pub(crate) message: Message,
+    /// The message's, decrypted: a repeat of the platform's has the same, however it is wrapped.
+    pub(crate) hash: MessageHash,
     /// The key that its encryption was made with, for the answer's.
     key: Option<&'c AesKey>,
 }
@@ -41,8 +44,13 @@ impl<'c> Push<'c> {
             return Err(Error::Account);
         }
         let (message, key) = keys.decrypt(encrypted, &config.app_id)?;
+        let hash = MessageHash::of(&message);
         let message = Message::read(&Fields::read(&message)?)?;
-        if config.is_ours(&message.to) { Ok(Self { message, key: Some(key) }) } else { Err(Error::Account) }
+        if config.is_ours(&message.to) {
+            Ok(Self { message, hash, key: Some(key) })
+        } else {
+            Err(Error::Account)
+        }
     }
 
     fn open_plain(config: &Config, query: &Query, body: &[u8]) -> Result<Self, Error> {
@@ -54,7 +62,8 @@ impl<'c> Push<'c> {
             return Err(refusal(config, if fields.is_plain() { "compatible" } else { "safe" }));
         }
         let message = Message::read(&fields)?;
-        if config.is_ours(&message.to) { Ok(Self { message, key: None }) } else { Err(Error::Account) }
+        let hash = MessageHash::of(body);
+        if config.is_ours(&message.to) { Ok(Self { message, hash, key: None }) } else { Err(Error::Account) }
     }
 
     /// The reply to it that shows `content`, encrypted if the push was.

@@ -10,6 +10,7 @@ use shared::backplane::{self, Backplane, MessageHash, Stamp};
 use shared::random;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::TaskTracker;
 
 use crate::answer::{Unanswered, within};
 
@@ -27,6 +28,8 @@ pub(crate) struct Guard {
     /// What has come here, and may be news to the backplane. A message that came while the backplane was away is still
     /// the first one.
     unconfirmed: Mutex<HashMap<Stamp, MessageHash>>,
+    /// Those that tell the backplane.
+    tasks: TaskTracker,
 }
 
 /// What is known here of a signature that comes.
@@ -42,8 +45,8 @@ enum Known {
 }
 
 impl Guard {
-    pub(crate) fn new(backplane: Backplane, life: Duration) -> Arc<Self> {
-        Arc::new(Self { backplane, life, unconfirmed: Mutex::default() })
+    pub(crate) fn new(backplane: Backplane, life: Duration, tasks: TaskTracker) -> Arc<Self> {
+        Arc::new(Self { backplane, life, unconfirmed: Mutex::default(), tasks })
     }
 
     /// Whether `message` is what came with this signature first. Unanswered, it may not be believed; the backplane is
@@ -58,7 +61,7 @@ impl Guard {
             Known::New => {
                 let (answer, first_answer) = oneshot::channel();
                 // Not a part of the call, which ends when the platform hangs up. It ends with the signature's life.
-                tokio::spawn(self.clone().confirm(stamp, message, answer));
+                self.tasks.spawn(self.clone().confirm(stamp, message, answer));
                 match timeout_at(deadline, first_answer).await {
                     Ok(Ok(bound)) => Ok(bound?),
                     // The task is gone only where the process is going.
@@ -130,7 +133,7 @@ mod tests {
     const LIFE: Duration = Duration::from_secs(60);
 
     fn guard() -> Arc<Guard> {
-        Guard::new(Backplane::Memory(MemoryBackplane::default()), LIFE)
+        Guard::new(Backplane::Memory(MemoryBackplane::default()), LIFE, TaskTracker::new())
     }
 
     fn stamp(n: usize) -> Stamp {
@@ -160,7 +163,7 @@ mod tests {
     async fn c9_a_backplane_that_never_answers_is_not_waited_for() {
         let nobody = Secret::new("redis://127.0.0.1:1");
         let redis = RedisBackplane::connect(&nobody, Role::Moves, &BackplaneSettings::default()).unwrap();
-        let guard = Guard::new(Backplane::Redis(redis), LIFE);
+        let guard = Guard::new(Backplane::Redis(redis), LIFE, TaskTracker::new());
         let [first, other] = messages();
         // The second is known here already.
         for _ in 0..2 {

@@ -116,13 +116,13 @@ pub(crate) fn check_size(body: &Body) -> Result<(), Error> {
     if announced > BODY_MAX { Err(Error::TooLarge) } else { Ok(()) }
 }
 
-/// The whole body. Who sends it too slowly, or breaks off, loses the connection.
+/// The whole body. Who sends it too slowly loses the connection.
 pub(crate) async fn read(body: Body) -> Result<Vec<u8>, Error> {
     let whole = async {
         let mut chunks = body.into_data_stream();
         let mut whole = Vec::new();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| Error::Slow)?;
+            let chunk = chunk.map_err(|_| Error::Broken)?;
             if whole.len() + chunk.len() > BODY_MAX {
                 return Err(Error::TooLarge);
             }

@@ -360,7 +360,7 @@ impl Connection<'_> {
 
     async fn backplane_failed(&mut self, error: &shared::backplane::Error) -> Result<(), Ending> {
         if let Some(suppressed) = self.gateway.0.refusals.admit(std::time::Instant::now()) {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
+            let cause = shared::telemetry::causes(error);
             tracing::warn!(%error, cause, suppressed, "login cannot be recorded");
         }
         self.refuse(ErrorCode::BackplaneUnavailable, Some(RETRY_AFTER)).await

@@ -88,8 +88,7 @@ impl IntoResponse for Error {
             }
             Self::NoSuchCode => (StatusCode::GONE, None),
             Self::Backplane(error) => {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "code not redeemed");
+                tracing::warn!(%error, cause = shared::telemetry::causes(error), "code not redeemed");
                 (StatusCode::SERVICE_UNAVAILABLE, Some((RETRY_AFTER, RETRY_AFTER_S)))
             }
         };

@@ -35,15 +35,27 @@ use crate::login::{
 /// The move was not answered: it may have happened or not. Trying again is safe for every move.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store did not answer, or said that it cannot.
-    #[error("the backplane cannot be reached")]
+    /// The store did not answer, or said that it cannot: its words are the source.
+    #[error("the backplane {}", what_it_did(.0))]
     Unavailable(#[source] fred::error::Error),
     /// The store made the move, but this many replicas have it only (`REPLICATION_WAIT`): a failover could take it back.
     #[error("only {0} replicas have it")]
     TooFewReplicas(u64),
+    /// Too many moves wait for the replicas to have them. This one was not made.
+    #[error("too many moves wait for replicas")]
+    Crowded,
     /// The store answered something that our scripts never say: another program writes our keys.
     #[error("the backplane answered nonsense about {0}")]
     Nonsense(&'static str),
+}
+
+/// A server's own errors begin with a code in capitals, such as `OOM` or `NOPERM` (redis.io, "RESP protocol
+/// specification", "Simple errors"); all others are the library's.
+fn what_it_did(error: &fred::error::Error) -> &'static str {
+    use fred::error::ErrorKind::{IO, Timeout};
+    let code = error.details().split(' ').next().unwrap_or_default();
+    let is_code = code.len() > 1 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    if is_code && !matches!(error.kind(), IO | Timeout) { "refused" } else { "cannot be reached" }
 }
 
 /// What a resumed session had come to when it was resumed.
@@ -141,13 +153,14 @@ impl Backplane {
         either!(self, b => b.login_count(by, login, life))
     }
 
-    /// Forgets the person's login count, as the platform asks when somebody unfollows the account.
+    /// Forgets the person's login count, as the platform asks when somebody unfollows the account. Once for each
+    /// `message` that asks for it: a repeat of it within `life` changes nothing, for the person may have come back.
     ///
     /// # Errors
     ///
     /// Not answered; asking again is safe.
-    pub async fn forget(&self, person: &OpenId) -> Result<(), Error> {
-        either!(self, b => b.forget(person))
+    pub async fn forget(&self, person: &OpenId, message: MessageHash, life: Duration) -> Result<(), Error> {
+        either!(self, b => b.forget(person, message, life))
     }
 
     /// The scan that `code` would redeem and how long its record lives, without spending the code.

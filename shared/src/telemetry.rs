@@ -1,5 +1,6 @@
 //! Logging: to standard error, filtered by `RUST_LOG`, as text for people or JSON for machines.
 
+use std::error::Error as StdError;
 use std::io::{self, IsTerminal};
 
 use tracing::Level;
@@ -62,6 +63,22 @@ pub fn start(settings: &LogSettings) {
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
+/// Where Redis begins to cite a command that it doesn't know, or isn't let know of.
+const CITATION: &str = ", with args beginning with";
+
+/// What is beneath an error, down to the last; JSON lines would leave it out of the error itself. `None`: nothing is.
+/// What Redis cites of a command is left out, for it may be somebody's.
+#[must_use]
+pub fn causes(error: &dyn StdError) -> Option<String> {
+    let (mut causes, mut next) = (Vec::new(), error.source());
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        causes.push(text.split(CITATION).next().unwrap_or_default().to_owned());
+        next = cause.source();
+    }
+    (!causes.is_empty()).then(|| causes.join(": "))
+}
+
 fn is_carriers(target: &str) -> bool {
     CARRIERS.contains(&target.split("::").next().unwrap_or_default())
 }
@@ -69,6 +86,18 @@ fn is_carriers(target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Link(&'static str, #[source] Option<Box<Link>>);
+
+    #[test]
+    fn every_cause_is_told_and_no_commands_arguments() {
+        let last = Link("ERR unknown command 'EVALSHA', with args beginning with: 'oSomebody'", None);
+        let error = Link("top", Some(Box::new(Link("middle", Some(Box::new(last))))));
+        assert_eq!(causes(&error).as_deref(), Some("middle: ERR unknown command 'EVALSHA'"));
+        assert_eq!(causes(&Link("alone", None)), None);
+    }
 
     #[test]
     fn a5_carriers_are_known_by_any_of_their_modules() {

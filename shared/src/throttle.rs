@@ -1,5 +1,7 @@
 //! Log lines that strangers can cause: a few a second, and how many were left out.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,23 @@ impl Throttle {
     }
 }
 
+/// A throttle for each kind of line, so that a flood of one hides no other. The kinds must be few, and ours.
+#[derive(Debug)]
+pub struct Throttles<K>(Mutex<HashMap<K, Throttle>>);
+
+impl<K> Default for Throttles<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> Throttles<K> {
+    /// As [`Throttle::admit`], for lines of this kind.
+    pub fn admit(&self, kind: K, now: Instant) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default().admit(now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +66,12 @@ mod tests {
         assert_eq!(admitted(Duration::ZERO), [0, 0, 0, 0, 0]);
         assert_eq!(admitted(WINDOW), [995, 0, 0, 0, 0]);
         assert!(admitted(WINDOW + WINDOW / 2).is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_leaves_another_alone() {
+        let (throttles, now) = (Throttles::default(), Instant::now());
+        assert_eq!((0..1000).filter(|_| throttles.admit("flood", now).is_some()).count(), 5);
+        assert_eq!(throttles.admit("other", now), Some(0));
     }
 }

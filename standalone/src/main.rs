@@ -78,8 +78,12 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
     }
     .print();
     let report = gateway.clone();
+    let drain = gateway.drain();
+    let leave = async move {
+        tokio::join!(drain, callback.leave());
+    };
     let server = Server { public, admin, max_sockets: gateway.max_sockets(), departure };
-    server.run(router, admin::router(move || report.report()), gateway.drain()).await
+    server.run(router, admin::router(move || report.report()), leave).await
 }
 
 /// `bound` as this machine itself reaches it: nobody connects to the address that means all.

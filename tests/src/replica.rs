@@ -225,9 +225,15 @@ impl Replica {
         within("a budget", self.backplane.give_back(budgets)).await;
     }
 
-    /// Forgets the person's login count.
+    /// Forgets the person's login count, by a message that nobody has sent before.
     pub async fn forgets(&self, person: &OpenId) {
-        bounded(self.backplane.forget(person)).await;
+        self.forgets_by(person, &Uuid::new_v4().to_string()).await;
+    }
+
+    /// Forgets the person's login count, unless the message has done so already.
+    pub async fn forgets_by(&self, person: &OpenId, message: &str) {
+        let message = MessageHash::of(message.as_bytes());
+        bounded(self.backplane.forget(person, message, SESSION_TTL)).await;
     }
 
     /// A message comes with a signature that is remembered for longer than the test takes.

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use callback::cipher::{AesKey, AesKeys};
 use callback::{Config, Mode};
 
+use crate::logs::Lines;
 use crate::platform::{
     ALICE, APP_ID, BOB, KEY, Login, MAX_SKEW, OLD_KEY, OURS, Platform, Push, compatible, config, event,
     message, now, safe, success, token,
@@ -125,6 +126,7 @@ async fn plain_mode_takes_plain_pushes_and_refuses_encrypted_ones() {
 
 #[tokio::test]
 async fn c3_a_timestamp_outside_the_window_is_refused() {
+    let (lines, _guard) = Lines::capture();
     let platform = Platform::new(safe());
     let login = platform.login().await;
     let encrypted = platform.key.as_ref().unwrap().encrypt([7; 16], login.scan(ALICE).as_bytes(), APP_ID);
@@ -136,12 +138,20 @@ async fn c3_a_timestamp_outside_the_window_is_refused() {
         signed(String::new()),
         signed("0".to_owned()),
         signed(format!("0{now}")),
-        signed(format!("%2B{now}")),
+        signed(format!("+{now}")),
         signed(format!("{now}.0")),
         signed(format!("{now}000")),
         signed("99999999999999999999999999".to_owned()),
     ];
-    refused(&platform, &login, wrong).await;
+    for push in wrong {
+        lines.take();
+        // Each on a replica of its own, for the lines of one are bounded.
+        let answer = platform.another(safe()).answer(push).await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::FORBIDDEN, ""));
+        let line = lines.take();
+        assert!(line.contains("the timestamp is malformed or too far from the clock"), "{line}");
+    }
+    assert!(platform.claimed_by(&login).await.is_none());
     for timestamp in [now - MAX_SKEW.as_secs() + 5, now + MAX_SKEW.as_secs() - 5] {
         let answer = platform.answer(platform.push_at(timestamp, &login.scan(ALICE))).await;
         assert_eq!(answer.shown(&platform), Some(success(1)));
@@ -158,6 +168,24 @@ async fn c3_a_repeat_gets_the_same_reply_and_has_no_second_effect() {
             assert_eq!(platform.answer(push.clone()).await.shown(&platform), Some(success(1)));
         }
         let next = platform.login().await;
+        assert_eq!(platform.shown(&next.scan(ALICE)).await, Some(success(2)));
+    }
+}
+
+#[tokio::test]
+async fn c3_a_repeated_unfollow_does_not_forget_who_has_come_back() {
+    for mode in [safe(), Mode::Plain] {
+        let platform = Platform::new(mode.clone());
+        let another = platform.another(mode);
+        let [first, back, next] = [platform.login().await, platform.login().await, platform.login().await];
+        assert_eq!(platform.shown(&first.scan(ALICE)).await, Some(success(1)));
+        let leaves = platform.push(&event(ALICE, "unsubscribe", "", None));
+        assert_eq!(platform.answer(leaves.clone()).await.shown(&platform), None);
+        assert_eq!(platform.shown(&back.follow(ALICE)).await, Some(success(1)));
+        // Its answer was lost, and the platform sends it again.
+        for replica in [&platform, &another] {
+            assert_eq!(replica.answer(leaves.clone()).await.shown(replica), None);
+        }
         assert_eq!(platform.shown(&next.scan(ALICE)).await, Some(success(2)));
     }
 }
@@ -213,7 +241,7 @@ async fn two_answers_are_never_encrypted_alike() {
     let (first, second) = (platform.answer(push.clone()).await, platform.answer(push).await);
     let part =
         |answer: &str| answer.split("<![CDATA[").nth(1).unwrap().split("]]>").next().unwrap().to_owned();
-    // Beyond what the first, random block makes different.
+    // What the first block becomes, which is random and changes all that follow.
     assert_ne!(part(&first.body)[..20], part(&second.body)[..20]);
     assert!(first.shown(&platform).is_some() && second.shown(&platform).is_some());
 }

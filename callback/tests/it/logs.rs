@@ -9,14 +9,14 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
-use crate::platform::{ALICE, BOB, Platform, Push, compatible, event, message, now, safe};
+use crate::platform::{ALICE, BOB, MAX_SKEW, Platform, Push, compatible, event, message, now, safe};
 
 /// This thread's log lines.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    fn capture() -> (Self, DefaultGuard) {
+    pub(crate) fn capture() -> (Self, DefaultGuard) {
         let lines = Self::default();
         // What carries the calls is held at warnings by the programs (shared/src/telemetry.rs), here left out.
         let ours = filter_fn(|line| line.target().split("::").next() == Some("callback"));
@@ -25,7 +25,7 @@ impl Lines {
     }
 
     /// What was written since the last time.
-    fn take(&self) -> String {
+    pub(crate) fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap()
     }
 }
@@ -121,8 +121,6 @@ async fn a5_an_answered_push_is_one_line_without_secrets() {
 #[tokio::test]
 async fn a5_only_plain_names_of_events_are_logged() {
     let (lines, _guard) = Lines::capture();
-    let platform = Platform::new(safe());
-    lines.take();
     for (name, logged) in [
         ("TEMPLATESENDJOBFINISH", "templatesendjobfinish"),
         (&"a".repeat(64), &"a".repeat(64)),
@@ -131,6 +129,9 @@ async fn a5_only_plain_names_of_events_are_logged() {
         ("未知", "other"),
         ("a=b", "other"),
     ] {
+        // Each has its own, for the lines of one are bounded.
+        let platform = Platform::new(safe());
+        lines.take();
         platform.shown(&event(ALICE, name, "", None)).await;
         let line = lines.take();
         assert!(line.contains(&format!("push.event=\"{logged}\"")), "{line}");
@@ -166,4 +167,37 @@ async fn a_flood_of_forged_calls_does_not_flood_the_log_nor_hide_a_wrong_mode() 
     assert!((5..100).contains(&flood.lines().count()), "{} lines", flood.lines().count());
     platform.answer(Push::plain(&now().to_string(), "")).await;
     assert!(lines.take().contains("the push is plain"));
+}
+
+#[tokio::test]
+async fn a_flood_of_old_queries_does_not_hide_a_wrong_mode() {
+    let (lines, _guard) = Lines::capture();
+    let platform = Platform::new(safe());
+    // Anybody can send what a proxy's log of last year shows.
+    let old = platform.push_at(now() - 2 * MAX_SKEW.as_secs(), &message(ALICE, "text", ""));
+    for _ in 0..200 {
+        platform.answer(old.clone()).await;
+    }
+    let flood = lines.take();
+    assert!((5..50).contains(&flood.lines().count()), "{} lines", flood.lines().count());
+    platform.answer(Push::plain(&now().to_string(), "")).await;
+    assert!(lines.take().contains("the push is plain"));
+}
+
+#[tokio::test]
+async fn repeats_and_verifications_do_not_flood_the_log_nor_hide_a_login() {
+    let (lines, _guard) = Lines::capture();
+    let platform = Platform::new(safe());
+    let (first, second) = (platform.login().await, platform.login().await);
+    let (push, verification) = (platform.push(&first.scan(ALICE)), platform.push("").with("echostr", "0012"));
+    lines.take();
+    for _ in 0..200 {
+        platform.answer(push.clone()).await;
+        platform.verified(&verification).await;
+    }
+    let flood = lines.take();
+    assert!(flood.contains("answered a push") && flood.contains("answered a verification"), "{flood}");
+    assert!((10..100).contains(&flood.lines().count()), "{} lines", flood.lines().count());
+    platform.shown(&second.scan(ALICE)).await;
+    assert!(lines.take().contains("claimed"), "every login has its line");
 }

@@ -65,6 +65,15 @@ async fn a6_a_body_that_trickles_is_given_up() {
 }
 
 #[tokio::test]
+async fn c5_a_body_that_is_framed_wrongly_is_no_slow_one() {
+    let platform = Platform::new(safe());
+    let head = platform.push("").head("Transfer-Encoding: chunked");
+    let (answer, took) = sent(&platform, head + "zz\r\n").await;
+    assert_eq!(status_line(&answer), "HTTP/1.1 400 Bad Request");
+    assert!(took < AT_ONCE, "{took:?}");
+}
+
+#[tokio::test]
 async fn c5_a_body_that_is_announced_too_large_is_not_waited_for() {
     let platform = Platform::new(safe());
     for length in [65_537, 10 << 20, u64::MAX / 2] {

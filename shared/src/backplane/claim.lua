@@ -8,8 +8,8 @@ local record = redis.call('HMGET', KEYS[1],
 local life = record[5] or 0
 if not record[1] or record[2] ~= ARGV[2] then return {'over', 0, ''} end
 if record[1] ~= 'waiting' then
-  if ARGV[6] then redis.call('HSET', KEYS[1], 'state', record[1]) end
   if record[4] ~= ARGV[4] then return {'taken', life, ''} end
+  if ARGV[6] then redis.call('HSET', KEYS[1], 'state', record[1]) end
   -- Whoever was to tell of the claim may have died over it.
   local notice = table.concat({record[6], ARGV[1], record[8], 'scanned', record[7], record[9]}, ' ')
   return {'repeated', life, ARGV[5] == 'caller' and notice or ''}

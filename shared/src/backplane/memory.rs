@@ -48,6 +48,8 @@ struct Store {
     counted: HashMap<(OpenId, RecordId), (u64, Timestamp)>,
     /// The message that each recent signature is bound to, and until when.
     bound: HashMap<Stamp, (MessageHash, Timestamp)>,
+    /// The messages that have had their sender's count forgotten, and until when they are remembered.
+    forgotten: HashMap<(OpenId, MessageHash), Timestamp>,
     /// The number of entries at which ended ones are looked for.
     sweep_at: usize,
 }
@@ -63,13 +65,14 @@ impl Store {
             self.records.retain(|_, record| record.gone_at() > now);
             self.counted.retain(|_, (_, until)| *until > now);
             self.bound.retain(|_, (_, until)| *until > now);
+            self.forgotten.retain(|_, until| *until > now);
             self.sweep_at = 2 * self.entries();
         }
     }
 
     /// How many there are that end by themselves.
     fn entries(&self) -> usize {
-        self.records.len() + self.counted.len() + self.bound.len()
+        self.records.len() + self.counted.len() + self.bound.len() + self.forgotten.len()
     }
 }
 
@@ -166,8 +169,15 @@ impl MemoryBackplane {
         count
     }
 
-    pub(super) fn forget(&self, person: &OpenId) {
-        self.store().logins.remove(person);
+    pub(super) fn forget(&self, person: &OpenId, message: MessageHash, life: Duration) {
+        let now = self.clock.now();
+        let mut store = self.store();
+        store.sweep(now);
+        let push = (person.clone(), message);
+        if store.forgotten.get(&push).is_none_or(|until| *until <= now) {
+            store.forgotten.insert(push, now.after(life));
+            store.logins.remove(person);
+        }
     }
 
     pub(super) fn redeemable(&self, code: &Code) -> Option<(Scan, Duration)> {
@@ -226,6 +236,8 @@ mod tests {
         }
         for n in 0..10 * SWEEP_AT_LEAST {
             backplane.bind(Stamp::of(&n.to_string()), MessageHash::of(b""), Duration::ZERO);
+            let message = MessageHash::of(n.to_string().as_bytes());
+            backplane.forget(&OpenId::parse("oSomebody").unwrap(), message, Duration::ZERO);
         }
         assert!(backplane.store().entries() <= SWEEP_AT_LEAST);
     }

@@ -252,7 +252,7 @@ impl RedisBackplane {
         let mut arguments: Vec<Value> = words.map(Value::from).into();
         arguments.push(self.notices.teller());
         let (outcome, life_ms, notice): (String, u64, String) =
-            self.run_durably(&self.scripts.claim, login_keys(id), arguments).await?;
+            self.run_durably(&self.scripts.claim, login_keys(id), arguments, says_success).await?;
         // Before the phone is answered: if this process dies first, the platform's repeat makes up for it.
         self.notices.tell(&notice).await;
         let life = Duration::from_millis(life_ms);
@@ -274,13 +274,19 @@ impl RedisBackplane {
     ) -> Result<u64, Error> {
         let person = by.hash();
         let keys = vec![Keys::logins(&person), Keys::counted(&person, login)];
-        self.run_durably(&self.scripts.login_count, keys, vec![number(life)]).await
+        self.run_durably(&self.scripts.login_count, keys, vec![number(life)], |_| true).await
     }
 
-    pub(super) async fn forget(&self, person: &OpenId) -> Result<(), Error> {
-        let logins = Keys::logins(&person.hash());
-        settled(SETTLE_TIMEOUT, || async { self.client().del(&logins).await.map_err(Error::Unavailable) })
-            .await
+    pub(super) async fn forget(
+        &self,
+        person: &OpenId,
+        message: MessageHash,
+        life: Duration,
+    ) -> Result<(), Error> {
+        let person = person.hash();
+        let keys = vec![Keys::logins(&person), Keys::forgotten(&person, message)];
+        self.run::<u64>(&self.scripts.forget, keys, vec![number(life)]).await?;
+        Ok(())
     }
 
     pub(super) async fn redeemable(&self, code: &Code) -> Result<Option<(Scan, Duration)>, Error> {
@@ -304,8 +310,9 @@ impl RedisBackplane {
 
     pub(super) async fn redeem(&self, code: &Code, request: Uuid) -> Result<Option<Scan>, Error> {
         let arguments = vec![code.hash().text(), request.to_string()];
-        let answer: Option<(String, String, u64)> =
-            self.run_durably(&self.scripts.redeem, login_keys(code.login()), arguments).await?;
+        let answer: Option<(String, String, u64)> = self
+            .run_durably(&self.scripts.redeem, login_keys(code.login()), arguments, Option::is_some)
+            .await?;
         answer.map(|(nonce, openid, at)| scan(code.login(), &nonce, &openid, at)).transpose()
     }
 
@@ -356,17 +363,19 @@ impl RedisBackplane {
         }
     }
 
-    /// [`Self::run`] for what is told to people: it is answered when the replicas that were asked for have it.
+    /// [`Self::run`] for what is told to people: where an answer `needs_copies`, it is given when the replicas that were
+    /// asked for have what it tells of.
     async fn run_durably<R: FromValue>(
         &self,
         script: &Script,
         keys: Vec<String>,
         arguments: Vec<impl Into<Value>>,
+        needs_copies: fn(&R) -> bool,
     ) -> Result<R, Error> {
         let Some(durable) = &self.durable else { return self.run(script, keys, arguments).await };
         let mut arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
         arguments.push(WRITE_ANYWAY.into());
-        durable.evaluate(script, keys, arguments).await
+        durable.evaluate(script, keys, arguments, needs_copies).await
     }
 
     async fn run<R: FromValue>(
@@ -378,6 +387,11 @@ impl RedisBackplane {
         let arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
         evaluate(self.client(), script, keys, arguments, SETTLE_TIMEOUT).await
     }
+}
+
+/// Whether a claim's answer has the phone say that the login succeeded; what refuses moved nothing that could be lost.
+fn says_success((outcome, ..): &(String, u64, String)) -> bool {
+    matches!(outcome.as_str(), "claimed" | "repeated")
 }
 
 fn number(duration: Duration) -> Value {

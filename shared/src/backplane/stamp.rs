@@ -28,7 +28,7 @@ impl fmt::Display for Stamp {
 }
 
 /// SHA-256 of a message: who sees the backplane learns nothing of what people write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MessageHash([u8; 32]);
 
 impl MessageHash {

@@ -1,15 +1,26 @@
 //! Redis with more than one server: what a failover costs, and what it doesn't.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use shared::backplane::{Change, Error, Role};
-use shared::login::Claim;
+use shared::login::{Claim, Scene, SessionId};
+use tests::http;
 use tests::patience::within_time;
+use tests::program::setting;
 use tests::redis::RedisSentinel;
 use tests::replica::{Page, Replica, SESSION_TTL, somebody};
+use tests::stack::{Plan, somebodys_openid};
 
 /// For clients to find the new primary.
 const FOUND: Duration = Duration::from_secs(30);
+
+/// People who scan at the same time, and for how long they do: long enough for the watchdog to judge a connection.
+const SCANNERS: usize = 12;
+const SCANNED_FOR: Duration = Duration::from_secs(6);
+/// What the contract gives the callback.
+const ANSWER_TIME_MS: u64 = 4500;
 
 /// Scans until it is answered, as people do whom the phone asks to scan again.
 async fn claims_after_all(replica: &Replica, page: &Page) -> Claim {
@@ -137,4 +148,63 @@ async fn a_repeat_is_not_answered_before_the_replicas_have_the_first() {
         let scanned = replica.backplane().claim(&page.code.scene, &page.code.ticket, &person).await;
         assert!(matches!(scanned, Err(Error::TooFewReplicas(0))), "{scanned:?}");
     }
+}
+
+#[tokio::test]
+async fn a_crowd_that_waits_for_replicas_in_vain_is_told_so_in_time_and_breaks_no_connection() {
+    let mut sentinel = RedisSentinel::start().await;
+    let gateway = Replica::connect_waiting(&sentinel.url(), Role::Watches, 1).await;
+    let pages = join_all((0..SCANNERS).map(|_| gateway.opens())).await;
+    sentinel.stop_replicating().await;
+    let until = Instant::now() + SCANNED_FOR;
+    let backplane = gateway.backplane();
+    let scans = pages.iter().map(|page| async move {
+        let person = somebody();
+        while Instant::now() < until {
+            let began = Instant::now();
+            let scanned = backplane.claim(&page.code.scene, &page.code.ticket, &person).await;
+            // A connection that broke would be Unavailable.
+            assert!(matches!(scanned, Err(Error::TooFewReplicas(0) | Error::Crowded)), "{scanned:?}");
+            assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+            assert!(backplane.is_reachable());
+        }
+    });
+    within_time(SCANNED_FOR + FOUND, "everybody", join_all(scans)).await;
+}
+
+#[tokio::test]
+async fn a_scan_that_is_refused_is_refused_while_replicas_lack() {
+    let mut sentinel = RedisSentinel::start().await;
+    let gateway = Replica::connect_waiting(&sentinel.url(), Role::Watches, 1).await;
+    let (taken, other) = (gateway.opens().await, gateway.opens().await);
+    gateway.claims(&taken.code, &somebody()).await;
+    sentinel.stop_replicating().await;
+    assert_eq!(gateway.claims(&taken.code, &somebody()).await, Claim::Taken);
+    let unknown = Scene::random(&SessionId::random());
+    assert_eq!(gateway.claims_with(&unknown, &other.code.ticket, &somebody()).await, Claim::Over);
+    let claim = gateway.claims_with(&other.code.scene, &taken.code.ticket, &somebody()).await;
+    assert_eq!(claim, Claim::WrongTicket);
+}
+
+#[tokio::test]
+async fn c9_while_replicas_lack_the_phone_asks_to_scan_again_in_time() {
+    let mut sentinel = RedisSentinel::start().await;
+    let settings = vec![setting("REDIS_URL", sentinel.url().expose()), setting("REPLICATION_WAIT", "1")];
+    let stack = Plan { gateways: 1, callbacks: 1, settings, ..Plan::default() }.start().await;
+    let mut browser = stack.browser().await;
+    let content = browser.qr_code().await.content;
+    sentinel.stop_replicating().await;
+    let scan = json!({ "content": content, "openid": somebodys_openid() });
+    for _ in 0..2 {
+        let request = http::client().post(format!("{}/simulator/scan", stack.simulator.url()));
+        let response = within_time(FOUND, "the phone", request.json(&scan).send()).await.unwrap();
+        let outcome: Value = response.json().await.unwrap();
+        let [attempt] = outcome["attempts"].as_array().unwrap().as_slice() else { panic!("{outcome}") };
+        assert_eq!(attempt["verdict"], "reply", "{outcome}");
+        assert!(attempt["elapsed_ms"].as_u64().unwrap() < ANSWER_TIME_MS, "{outcome}");
+        assert_eq!(outcome["shown"], "服务暂时繁忙，请稍后再扫描一次二维码。", "{outcome}");
+    }
+    let printed = stack.printed();
+    assert!(printed.contains("too few replicas of Redis"), "{printed}");
+    assert!(!printed.contains("Redis does not answer"), "{printed}");
 }

@@ -27,7 +27,7 @@ enum Move {
     Redeem { login: usize, request: usize },
     LookUp { login: usize },
     Count { by: usize, login: usize },
-    Forget { person: usize },
+    Forget { person: usize, message: usize },
     Bind { stamp: usize, message: usize },
     Leave { connection: usize },
 }
@@ -44,7 +44,7 @@ fn any_move() -> impl Strategy<Value = Move> {
         3 => (any(), any()).prop_map(|(login, request)| Move::Redeem { login, request }),
         1 => any().prop_map(|login| Move::LookUp { login }),
         3 => (any(), any()).prop_map(|(by, login)| Move::Count { by, login }),
-        1 => any().prop_map(|person| Move::Forget { person }),
+        1 => (any(), any()).prop_map(|(person, message)| Move::Forget { person, message }),
         2 => (any(), any()).prop_map(|(stamp, message)| Move::Bind { stamp, message }),
         1 => any().prop_map(|connection| Move::Leave { connection }),
     ]
@@ -201,8 +201,8 @@ impl Side {
             Move::Count { by, login } => {
                 Answer::Count(self.replica.counts(person(by), session(login).record_id()).await)
             }
-            Move::Forget { person: forgotten } => {
-                self.replica.forgets(person(forgotten)).await;
+            Move::Forget { person: forgotten, message } => {
+                self.replica.forgets_by(person(forgotten), MESSAGES[message % MESSAGES.len()]).await;
                 Answer::Done
             }
             Move::Bind { stamp, message } => {

@@ -178,7 +178,7 @@ async fn fails_in_time(gateway: &Replica) {
             async { backplane.resume(&session).await.err() },
             async { backplane.claim(&code.scene, &code.ticket, &person).await.err() },
             async { backplane.login_count(&person, session.record_id(), SESSION_TTL).await.err() },
-            async { backplane.forget(&person).await.err() },
+            async { backplane.forget(&person, MessageHash::of(b"unsubscribe"), SESSION_TTL).await.err() },
             async { backplane.redeemable(&proof).await.err() },
             async { backplane.redeem(&proof, Uuid::new_v4()).await.err() },
             async { backplane.bind(stamp(), MessageHash::of(b"message"), SESSION_TTL).await.err() },

@@ -71,8 +71,11 @@ async fn a_count_lives_for_ever_and_its_logins_number_as_long_as_asked() {
     let counted = format!("scanlogin:{{{}}}:counted:{}", person.hash(), page.watch.login());
     assert_eq!(redis.ask(&["PTTL", &logins]).await, "-1");
     lives_for(&redis, &counted, SESSION_TTL).await;
-    gateway.forgets(&person).await;
+    gateway.forgets_by(&person, "what somebody wrote").await;
     assert_eq!(redis.ask(&["EXISTS", &logins]).await, "0");
+    let forgotten =
+        format!("scanlogin:{{{}}}:forgotten:yPwQoia2l8cZWLFs7WEkwbMjP1_y3eWq2jIwGIPvRa0", person.hash());
+    lives_for(&redis, &forgotten, SESSION_TTL).await;
 }
 
 #[tokio::test]

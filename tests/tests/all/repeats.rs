@@ -271,6 +271,8 @@ async fn c9_a_claim_whose_count_fails_is_told_by_the_next_scan() {
     // Nothing can be added to a word.
     assert_eq!(stack.redis.ask(&["SET", &count_key(&person), "word"]).await, "OK");
     is_answered_truthfully(&scan(&stack, &content, &person).await);
+    let printed = stack.printed();
+    assert!(printed.contains("the backplane refused") && printed.contains("not an integer"), "{printed}");
     let success = browser.success().await;
     let refused = stack.application().try_redeem(&success.code).await;
     assert_eq!(refused, Err(StatusCode::SERVICE_UNAVAILABLE), "without its count the code is not spent");
@@ -314,6 +316,38 @@ async fn a_person_who_leaves_is_counted_from_one_again() {
     assert_eq!(attempts(&left)[0]["verdict"], "success", "{left}");
     assert_eq!(stack.redis.ask(&["EXISTS", &count_key(&person)]).await, "0");
     assert_eq!(logs_in(&stack, &person).await, 1);
+}
+
+#[tokio::test]
+async fn c9_a_scan_that_a_full_redis_refuses_is_answered_and_the_log_says_why() {
+    let stack = stack().await;
+    let (mut browser, person) = (stack.browser().await, somebodys_openid());
+    let content = browser.qr_code().await.content;
+    assert_eq!(stack.redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await, "OK");
+    is_answered_truthfully(&scan(&stack, &content, &person).await);
+    let printed = stack.printed();
+    assert!(printed.contains("the backplane refused") && printed.contains("OOM"), "{printed}");
+    assert!(!printed.contains("cannot be reached") && !printed.contains(&person), "{printed}");
+    assert_eq!(stack.redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await, "OK");
+    logs_in_after_all(&stack, browser, &content, &person).await;
+}
+
+#[tokio::test]
+async fn c9_who_leaves_while_redis_is_away_is_forgotten_after_it() {
+    for mode in ["safe", "plain"] {
+        let stack = Plan { gateways: 1, callbacks: 1, mode, ..Plan::default() }.start().await;
+        let person = somebodys_openid();
+        assert_eq!(logs_in(&stack, &person).await, 1);
+        stack.redis.relay().cut();
+        let left = control(&stack, "push", json!({ "event": "unsubscribe", "openid": person })).await;
+        assert_eq!(attempts(&left)[0]["verdict"], "success", "{left}");
+        assert_eq!(stack.redis.ask(&["EXISTS", &count_key(&person)]).await, "1");
+        stack.redis.relay().heal();
+        until("the person to be forgotten", async || {
+            stack.redis.ask(&["EXISTS", &count_key(&person)]).await == "0"
+        })
+        .await;
+    }
 }
 
 async fn logs_in(stack: &Stack, person: &str) -> u64 {

@@ -1,7 +1,7 @@
 //! One client of Redis that gets over everything: restarts, failover, and servers that hang without closing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fred::clients::Client;
@@ -45,6 +45,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Connection {
     client: Client,
     reachable: Arc<AtomicBool>,
+    /// Answers that came to others than the watchdog, and which it counts as answers to itself.
+    signs_of_life: Arc<AtomicU64>,
 }
 
 impl Connection {
@@ -58,7 +60,7 @@ impl Connection {
     ) -> Result<Self, MalformedUrl> {
         let client = client(url, events, attempts, FirstTry::IsOneOfMany)?;
         client.connect();
-        let connection = Self { client, reachable: Arc::default() };
+        let connection = Self { client, reachable: Arc::default(), signs_of_life: Arc::default() };
         let (watched, tasks) = (connection.clone(), tasks.clone());
         tokio::spawn(async move {
             keep_up("watchdog", &watched.reachable, &tasks, watched.watch()).await;
@@ -77,6 +79,11 @@ impl Connection {
         self.reachable.load(Ordering::Relaxed)
     }
 
+    /// An answer came. To be told where commands keep a look waiting behind them for longer than it may take.
+    pub(super) fn answered(&self) {
+        self.signs_of_life.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Looks at the server for ever, and breaks a connection that is up but silent: the library itself never notices
     /// one as long as commands are written to it.
     async fn watch(&self) {
@@ -84,8 +91,11 @@ impl Connection {
         let mut misses = 0;
         let mut complained: Option<Instant> = None;
         loop {
+            let signs = self.signs_of_life.load(Ordering::Relaxed);
             let look = self.look().await;
-            misses = if matches!(look, Ok(Ok(()))) { 0 } else { misses + 1 };
+            // In a Cluster one node's answer says nothing of the others.
+            let lives = !self.client.is_clustered() && self.signs_of_life.load(Ordering::Relaxed) != signs;
+            misses = if lives || matches!(look, Ok(Ok(()))) { 0 } else { misses + 1 };
             if misses == 0 && !self.reachable.swap(true, Ordering::Relaxed) {
                 complained = None;
                 tracing::info!("Redis answers");

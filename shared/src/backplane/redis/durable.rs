@@ -1,12 +1,15 @@
 //! Moves that are answered only when replicas have them too, so that a failover cannot take them back.
 
 use std::num::NonZeroU8;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fred::interfaces::ClientLike;
 use fred::types::scripts::Script;
 use fred::types::{ClusterHash, CustomCommand, FromValue, Value};
 use fred::util::redis_keyslot;
-use tokio::time;
+use tokio::sync::Semaphore;
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
@@ -16,15 +19,33 @@ use super::{COMMAND_EVENTS, MalformedUrl};
 use crate::backplane::Error;
 use crate::settings::Secret;
 
-/// How long the primary waits for its replicas, in milliseconds. A script that the server does not know yet is waited for
-/// twice within the time of a move.
+/// How long the primary waits for its replicas, in milliseconds.
 pub(super) const WAIT_MS: u32 = 500;
+/// Moves under way at once. Where replicas lack, each keeps those behind it waiting for [`WAIT_MS`]: so many, and
+/// [`TURN_TIMEOUT`], fit into [`MOVE_TIMEOUT`]. Where none lacks, each is done within a round trip or two.
+const AT_ONCE: usize = 3;
+/// For a move to have its turn. Later it could not be answered in time, and is not made.
+const TURN_TIMEOUT: Duration = Duration::from_millis(400);
+/// Between two lines about the same want of replicas.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// A connection of its own, for WAIT keeps all that come behind it waiting.
 #[derive(Clone, Debug)]
 pub(super) struct Durable {
     connection: Connection,
     replicas: NonZeroU8,
+    turns: Arc<Semaphore>,
+    /// When the log was told last that replicas lack; `None` while none does.
+    complained: Arc<Mutex<Option<Instant>>>,
+}
+
+/// A move as it is sent.
+#[derive(Debug)]
+struct Move {
+    /// As text, which the server always knows. A hash that it does not know costs a move one more WAIT.
+    script: String,
+    keys: Vec<String>,
+    arguments: Vec<Value>,
 }
 
 impl Durable {
@@ -35,53 +56,71 @@ impl Durable {
         tasks: &CancellationToken,
     ) -> Result<Self, MalformedUrl> {
         // One attempt: WAIT speaks of what its own connection has written, so it must never be said on another.
-        Ok(Self { connection: Connection::open(url, COMMAND_EVENTS, 1, tasks)?, replicas })
+        let connection = Connection::open(url, COMMAND_EVENTS, 1, tasks)?;
+        Ok(Self {
+            connection,
+            replicas,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            complained: Arc::default(),
+        })
     }
 
     pub(super) fn is_reachable(&self) -> bool {
         self.connection.is_reachable()
     }
 
-    /// Makes one move, which writes something even when it is repeated.
+    /// Makes one move, which writes something even when it is repeated. Where its answer `needs_copies`, it is given only
+    /// when the replicas have them.
     pub(super) async fn evaluate<R: FromValue>(
         &self,
         script: &Script,
         keys: Vec<String>,
         arguments: Vec<Value>,
+        needs_copies: fn(&R) -> bool,
     ) -> Result<R, Error> {
-        let evaluated = settled(SETTLE_TIMEOUT, || async {
-            match self.attempt(script, keys.clone(), arguments.clone(), true).await {
-                Err(Error::Unavailable(error)) if error.details().starts_with("NOSCRIPT") => {
-                    self.attempt(script, keys.clone(), arguments.clone(), false).await
-                }
-                answer => answer,
-            }
-        });
-        read(time::timeout(MOVE_TIMEOUT, evaluated).await.unwrap_or_else(|_| Err(late()))?)
+        let script = script.lua().map(ToString::to_string).unwrap_or_default();
+        let (answer, copies) = self.take_turn(Move { script, keys, arguments }).await?;
+        let answer = read(answer)?;
+        if copies >= u64::from(self.replicas.get()) || !needs_copies(&answer) {
+            Ok(answer)
+        } else {
+            Err(Error::TooFewReplicas(copies))
+        }
     }
 
-    /// Sends a move and WAIT together, so that they are of one connection. A move that a Cluster sends elsewhere fails: its
-    /// WAIT has been said at the wrong place, so both must be sent again.
-    async fn attempt(
-        &self,
-        script: &Script,
-        keys: Vec<String>,
-        arguments: Vec<Value>,
-        is_known: bool,
-    ) -> Result<Value, Error> {
+    async fn take_turn(&self, made: Move) -> Result<(Value, u64), Error> {
+        let deadline = Instant::now() + MOVE_TIMEOUT;
+        // The semaphore itself is never closed.
+        let turn = time::timeout(TURN_TIMEOUT, self.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(Error::Crowded) };
+        let this = self.clone();
+        // In a task of its own, which the library's time limit ends: the server is busy with the move for as long as it
+        // is, were nobody waiting for it any more.
+        let answered = tokio::spawn(async move {
+            let answered = settled(SETTLE_TIMEOUT, || this.attempt(&made)).await;
+            drop(turn);
+            answered
+        });
+        match time::timeout_at(deadline, answered).await {
+            Ok(Ok(answered)) => answered,
+            // It never panics; the process is going.
+            Ok(Err(_)) | Err(_) => Err(late()),
+        }
+    }
+
+    /// Sends a move and WAIT together, so that they are of one connection. The answer, and how many replicas have it. A move
+    /// that a Cluster sends elsewhere fails: its WAIT has been said at the wrong place, so both must be sent again.
+    async fn attempt(&self, made: &Move) -> Result<(Value, u64), Error> {
+        let Move { script, keys, arguments } = made;
         let slot = keys
             .first()
             .map_or(ClusterHash::FirstKey, |key| ClusterHash::Custom(redis_keyslot(key.as_bytes())));
         let both = self.connection.client().pipeline();
+        let mut words: Vec<Value> = vec![script.as_str().into(), keys.len().to_string().into()];
+        words.extend(keys.iter().map(|key| Value::from(key.as_str())));
+        words.extend(arguments.iter().cloned());
         // The library's pipelines have no scripts of their own.
-        let (name, text) = match is_known {
-            true => ("EVALSHA", script.sha1().clone()),
-            false => ("EVAL", script.lua().cloned().unwrap_or_default()),
-        };
-        let mut words: Vec<Value> = vec![text.into(), keys.len().to_string().into()];
-        words.extend(keys.into_iter().map(Value::from));
-        words.extend(arguments);
-        let evaluate = CustomCommand::new_static(name, slot.clone(), false);
+        let evaluate = CustomCommand::new_static("EVAL", slot.clone(), false);
         both.custom::<(), _>(evaluate, words).await.map_err(Error::Unavailable)?;
         let wait = CustomCommand::new_static("WAIT", slot, false);
         let words = vec![self.replicas.to_string(), WAIT_MS.to_string()];
@@ -89,7 +128,29 @@ impl Durable {
         let mut answers = both.try_all::<Value>().await.into_iter();
         let answer = answers.next().ok_or(Error::Nonsense("a move"))?.map_err(Error::Unavailable)?;
         let copies = answers.next().ok_or(Error::Nonsense("WAIT"))?.map_err(Error::Unavailable)?;
+        // WAIT keeps a look of the watchdog waiting, too.
+        self.connection.answered();
         let copies: u64 = copies.convert().map_err(|_| Error::Nonsense("WAIT"))?;
-        if copies >= u64::from(self.replicas.get()) { Ok(answer) } else { Err(Error::TooFewReplicas(copies)) }
+        self.complain(copies);
+        Ok((answer, copies))
+    }
+
+    /// Tells the log that replicas lack, once in a while, and that they lack no more.
+    fn complain(&self, copies: u64) {
+        let wanted = u64::from(self.replicas.get());
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if copies >= wanted {
+            if complained.take().is_some() {
+                tracing::info!(copies, wanted, "enough replicas of Redis have what is written again");
+            }
+        } else if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            *complained = Some(Instant::now());
+            tracing::warn!(
+                copies,
+                wanted,
+                "too few replicas of Redis have what is written, so logins are not answered: look after the \
+                 replicas, or see REPLICATION_WAIT"
+            );
+        }
     }
 }

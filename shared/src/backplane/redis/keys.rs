@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::backplane::budget::Budget;
-use crate::backplane::stamp::Stamp;
+use crate::backplane::stamp::{MessageHash, Stamp};
 use crate::login::RecordId;
 
 /// The names of everything in Redis. The braces are the hash tag: what one script touches lies in one slot.
@@ -29,6 +29,11 @@ impl Keys {
     /// The number that one login was counted as.
     pub(super) fn counted(person: &str, login: RecordId) -> String {
         format!("scanlogin:{{{person}}}:counted:{login}")
+    }
+
+    /// That a message has had its sender's count forgotten.
+    pub(super) fn forgotten(person: &str, message: MessageHash) -> String {
+        format!("scanlogin:{{{person}}}:forgotten:{}", message.text())
     }
 
     /// What is left of somebody's budget. All of them lie in one slot, so that one script can take from several.

@@ -28,6 +28,7 @@ pub(super) struct Scripts {
     pub(super) take: Script,
     pub(super) restore: Script,
     pub(super) bind: Script,
+    pub(super) forget: Script,
 }
 
 impl Default for Scripts {
@@ -42,6 +43,7 @@ impl Default for Scripts {
             take: Script::from_lua(include_str!("../take.lua")),
             restore: Script::from_lua(include_str!("../restore.lua")),
             bind: Script::from_lua(include_str!("../bind.lua")),
+            forget: Script::from_lua(include_str!("../forget.lua")),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
+use shared::login::OpenId;
 use tests::replica::{Store, somebody};
 
 tests::on_every_backplane! {
@@ -11,6 +12,7 @@ tests::on_every_backplane! {
     people_are_counted_apart,
     a_forgotten_person_is_counted_from_one,
     a_login_keeps_its_number_when_its_person_is_forgotten,
+    a_person_is_forgotten_once_for_each_message,
 }
 
 async fn a_login_is_counted_once_whoever_asks(store: Store) {
@@ -61,4 +63,19 @@ async fn a_login_keeps_its_number_when_its_person_is_forgotten(store: Store) {
     assert_eq!(gateway.counts(&person, second.watch.login()).await, 2);
     gateway.forgets(&person).await;
     assert_eq!(gateway.counts(&person, second.watch.login()).await, 2, "the phone's answer is repeated");
+}
+
+async fn a_person_is_forgotten_once_for_each_message(store: Store) {
+    let (gateway, person, another) = (store.gateway().await, somebody(), somebody());
+    let logs_in = async |person: &OpenId| gateway.counts(person, gateway.opens().await.watch.login()).await;
+    assert_eq!((logs_in(&person).await, logs_in(&person).await), (1, 2));
+    gateway.forgets_by(&person, "unsubscribe").await;
+    assert_eq!(logs_in(&person).await, 1, "the person has come back");
+    for replica in [&gateway, &store.callback().await] {
+        replica.forgets_by(&person, "unsubscribe").await;
+        replica.forgets_by(&another, "unsubscribe").await;
+    }
+    assert_eq!(logs_in(&person).await, 2, "a repeat has no second effect");
+    gateway.forgets_by(&person, "unsubscribe again").await;
+    assert_eq!(logs_in(&person).await, 1);
 }
