@@ -10,6 +10,7 @@ mod conformance;
 mod doctor;
 mod failover;
 mod hostile;
+mod kubernetes;
 mod leaving;
 mod limits;
 mod login;
