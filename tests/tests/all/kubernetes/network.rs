@@ -129,3 +129,15 @@ fn in_production_gateways_alone_reach_the_platform_and_both_reach_redis_and_name
         assert!(except.contains(&near), "{near}");
     }
 }
+
+#[test]
+fn what_no_policy_allows_is_denied_to_every_pod() {
+    for built in Built::all() {
+        let deny = &built.object("NetworkPolicy", "scan-login-deny")["spec"];
+        assert_eq!(deny["policyTypes"], serde_json::json!(["Ingress", "Egress"]), "{}", built.name);
+        assert!(deny["ingress"].is_null() && deny["egress"].is_null(), "{}", built.name);
+        for workload in built.workloads() {
+            assert!(selects(&deny["podSelector"], workload.labels), "{}: {}", built.name, workload.component);
+        }
+    }
+}

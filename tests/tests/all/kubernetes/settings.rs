@@ -1,7 +1,10 @@
 //! What the manifests tell the programs, beside what the programs say of themselves.
 
 use std::fs;
+use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tests::kubernetes::{Built, Workload, list, text};
 use tests::program::{Program, Setting, setting};
 use tests::stack::Account;
@@ -106,17 +109,22 @@ async fn the_programs_start_with_these_settings_and_answer_the_probes() {
     }
 }
 
-/// The settings as the container will have them, with the secrets' files in `directory`.
-fn given(workload: &Workload<'_>, built: &Built, directory: &std::path::Path) -> Vec<Setting> {
+/// The settings as the container will have them, with the secrets' files in `directory`: the overlay's own, or, where
+/// the operator brings them, anybody's.
+fn given(workload: &Workload<'_>, built: &Built, directory: &Path) -> Vec<Setting> {
     let account = Account::random().settings("safe");
     let mut settings = workload.settings(built);
     let volume = &workload.pod["volumes"][0]["secret"];
     assert_eq!(text(&workload.container["volumeMounts"][0]["mountPath"]), SECRETS.trim_end_matches('/'));
+    let own = built.of_kind("Secret").find(|secret| secret["metadata"]["name"] == volume["secretName"]);
     for item in list(&volume["items"]) {
         let (key, path) = (text(&item["key"]), text(&item["path"]));
         assert_eq!(key, path, "{}", built.name);
-        let known = account.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-        fs::write(directory.join(path), known.unwrap_or("redis://127.0.0.1:1/")).unwrap();
+        let value = own.map_or_else(
+            || account.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone().into_bytes()),
+            |secret| Some(STANDARD.decode(text(&secret["data"][key])).unwrap()),
+        );
+        fs::write(directory.join(path), value.unwrap_or_else(|| b"redis://redis.example".to_vec())).unwrap();
     }
     for (_, value) in settings.iter_mut().filter(|(name, _)| name.ends_with("_FILE")) {
         *value = directory.join(value.strip_prefix(SECRETS).unwrap()).display().to_string();
