@@ -55,7 +55,10 @@ impl Built {
         let common = place.ancestors().find(|above| root.starts_with(above)).unwrap();
         way.extend(place.strip_prefix(common).unwrap().iter().map(|_| ".."));
         let way = way.join(root.strip_prefix(common).unwrap()).join("k8s").display().to_string();
-        let kustomization = format!("resources: [{way}/base]\ncomponents: [{way}/components/{component}]\n");
+        // As an overlay has it: the base names no namespace.
+        let kustomization = format!(
+            "namespace: scan-login\nresources: [{way}/base]\ncomponents: [{way}/components/{component}]\n"
+        );
         fs::write(directory.path().join("kustomization.yaml"), kustomization).unwrap();
         let yaml = kustomize(directory.path());
         Self { name: format!("base with components/{component}"), objects: documents(&yaml), yaml }
@@ -197,7 +200,10 @@ pub fn against_policies(built: &[Built]) -> Option<String> {
     // Who looked at nothing has nothing to say against it.
     let passed = report["summary"]["passed"].as_u64().unwrap_or(0);
     assert!(passed > 100 * built.len() as u64, "it hardly looked: {said}");
-    (!output.status.success()).then(|| format!("{:#}", report["results"]["failed_checks"]))
+    let failed = list(&report["results"]["failed_checks"]).iter();
+    let failed =
+        failed.map(|check| format!("{} {} {}", check["check_id"], check["check_name"], check["resource"]));
+    (!output.status.success()).then(|| failed.collect::<Vec<_>>().join("\n"))
 }
 
 fn complaint(command: &mut Command) -> Option<String> {
