@@ -9,7 +9,7 @@ use shared::backplane::{Backplane, RedisBackplane, Role};
 use shared::serve::{self, Server};
 use shared::settings::{Invalid, Secret, complain, parse};
 use shared::shutdown::{Departure, Drain};
-use shared::{admin, telemetry};
+use shared::{admin, healthcheck, telemetry};
 
 /// Connections that the platform is far from, if the open-file limit leaves that many beside Redis and the rest.
 const SOCKETS: usize = 10_000;
@@ -18,6 +18,9 @@ const OTHER_FILES: usize = 256;
 #[tokio::main]
 async fn main() -> ExitCode {
     let settings: Settings = parse().unwrap_or_else(|invalid| invalid.exit());
+    if settings.healthcheck.healthcheck {
+        return healthcheck::ask(settings.admin_listen).await;
+    }
     let (config, redis, drain) = check(&settings).unwrap_or_else(|invalid| invalid.exit());
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.

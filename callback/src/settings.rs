@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, ValueEnum};
 use shared::backplane::BackplaneSettings;
 use shared::client::ProxySettings;
+use shared::healthcheck::HealthcheckSettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret};
 use shared::shutdown::DrainSettings;
 use shared::telemetry::LogSettings;
@@ -64,6 +65,9 @@ pub struct Settings {
     /// Logging.
     #[command(flatten)]
     pub log: LogSettings,
+    /// Whether only to ask.
+    #[command(flatten)]
+    pub healthcheck: HealthcheckSettings,
 }
 
 impl Settings {

@@ -10,11 +10,14 @@ use shared::backplane::{Backplane, RedisBackplane, Role};
 use shared::serve::{self, Server};
 use shared::settings::{Invalid, Secret, complain, required_secret};
 use shared::shutdown::{Departure, Drain};
-use shared::{admin, telemetry};
+use shared::{admin, healthcheck, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let settings: Settings = shared::settings::parse().unwrap_or_else(|invalid| invalid.exit());
+    if settings.healthcheck.healthcheck {
+        return healthcheck::ask(settings.admin_listen).await;
+    }
     let (config, redis, drain) = check(&settings).unwrap_or_else(|invalid| invalid.exit());
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.

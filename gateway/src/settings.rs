@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use shared::backplane::{BackplaneSettings, Rates};
 use shared::client::ProxySettings;
+use shared::healthcheck::HealthcheckSettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret, lifetime};
 use shared::shutdown::DrainSettings;
 use shared::telemetry::LogSettings;
@@ -150,6 +151,9 @@ pub struct Settings {
     /// Logs.
     #[command(flatten)]
     pub log: LogSettings,
+    /// Whether only to ask.
+    #[command(flatten)]
+    pub healthcheck: HealthcheckSettings,
 }
 
 /// The account's app secret.

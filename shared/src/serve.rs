@@ -5,7 +5,7 @@ mod progress;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +63,17 @@ pub fn bind(name: &'static str, setting: &str, address: SocketAddr) -> io::Resul
     })?;
     tracing::info!(listener = name, address = %listener.local_addr()?, "listening");
     Ok(listener)
+}
+
+/// `bound` as this machine itself reaches it: nobody connects to the address that means all.
+#[must_use]
+pub fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
 }
 
 /// Connections that an operators' listener needs at once.

@@ -14,7 +14,7 @@ use settings::Settings;
 use shared::admin::{self, Report};
 use shared::serve::{self, Server};
 use shared::shutdown::{Departure, Drain};
-use shared::telemetry;
+use shared::{healthcheck, telemetry};
 use simulator::{Config, Simulator};
 
 /// Connections at once; more wait in the kernel's queue.
@@ -25,6 +25,9 @@ const GRACE_TIME: Duration = Duration::from_secs(6);
 #[tokio::main]
 async fn main() -> ExitCode {
     let settings: Settings = shared::settings::parse().unwrap_or_else(|invalid| invalid.exit());
+    if settings.healthcheck.healthcheck {
+        return healthcheck::ask(settings.admin_listen).await;
+    }
     let config = settings.config().unwrap_or_else(|invalid| invalid.exit());
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.

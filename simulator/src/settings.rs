@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
+use shared::healthcheck::HealthcheckSettings;
 use shared::settings::{self, Invalid};
 use shared::telemetry::LogSettings;
 use simulator::{Config, Error};
@@ -61,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) simulator_public_url: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogSettings,
+    #[command(flatten)]
+    pub(crate) healthcheck: HealthcheckSettings,
 }
 
 /// How pushes travel.

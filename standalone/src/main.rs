@@ -7,7 +7,6 @@ mod local;
 mod settings;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use callback::Callback;
@@ -16,7 +15,7 @@ use shared::backplane::{Backplane, MemoryBackplane, RedisBackplane, Role};
 use shared::serve::{self, Server};
 use shared::settings::{Invalid, complain};
 use shared::shutdown::Departure;
-use shared::{admin, telemetry};
+use shared::{admin, healthcheck, telemetry};
 use simulator::Simulator;
 
 use crate::account::Played;
@@ -26,6 +25,9 @@ use crate::settings::{Checked, Settings, Simulate};
 #[tokio::main]
 async fn main() -> ExitCode {
     let settings: Settings = shared::settings::parse().unwrap_or_else(|invalid| invalid.exit());
+    if settings.healthcheck.healthcheck {
+        return healthcheck::ask(settings.admin_listen).await;
+    }
     let checked = settings.check().unwrap_or_else(|invalid| invalid.exit());
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.
@@ -53,7 +55,7 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
     let departure = Departure::on_signals(checked.drain)?;
     let public = serve::bind("public", "STANDALONE_LISTEN", settings.standalone_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
-    let here = format!("http://{}", reachable(public.local_addr()?));
+    let here = format!("http://{}", serve::reachable(public.local_addr()?));
 
     let Played { gateway, callback, simulator, redeem_secret } =
         checked.account.play(&settings, &here).map_err(io::Error::other)?;
@@ -84,14 +86,4 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
     };
     let server = Server { public, admin, max_sockets: gateway.max_sockets(), departure };
     server.run(router, admin::router(move || report.report()), leave).await
-}
-
-/// `bound` as this machine itself reaches it: nobody connects to the address that means all.
-fn reachable(bound: SocketAddr) -> SocketAddr {
-    let ip = match bound.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, bound.port())
 }

@@ -9,6 +9,7 @@ use clap::{Parser, ValueEnum};
 use gateway::settings::{GatewaySettings, api_base};
 use shared::backplane::BackplaneSettings;
 use shared::client::ProxySettings;
+use shared::healthcheck::HealthcheckSettings;
 use shared::settings::{AccountSettings, Invalid, Secret, secret};
 use shared::shutdown::{Drain, DrainSettings};
 use shared::telemetry::LogSettings;
@@ -80,6 +81,9 @@ pub(crate) struct Settings {
     /// Logs.
     #[command(flatten)]
     pub(crate) log: LogSettings,
+    /// Whether only to ask.
+    #[command(flatten)]
+    pub(crate) healthcheck: HealthcheckSettings,
 }
 
 /// What the settings come to.

@@ -241,6 +241,26 @@ async fn a_second_signal_ends_a_gateway_at_once_with_1() {
 }
 
 #[tokio::test]
+async fn a_health_check_tells_whether_the_program_that_runs_is_ready() {
+    for name in ["gateway", "callback", "simulator", "standalone"] {
+        let mut program = Program::start(name, complete_for(name)).await;
+        let admin = setting("ADMIN_LISTEN", program.admin_url().replace("http://", ""));
+        let asked = Program::run_with(name, std::slice::from_ref(&admin), &["--healthcheck"]).await;
+        // Nobody answers at these settings' Redis, without which only a gateway is not ready.
+        if name == "gateway" {
+            assert_eq!(asked.code, Some(1), "{}", asked.printed);
+            assert!(asked.printed.starts_with("error: not ready: {"), "{}", asked.printed);
+        } else {
+            assert_eq!((asked.code, asked.printed.as_str()), (Some(0), ""), "{name}");
+        }
+        assert_eq!(program.terminate().await, Some(0));
+        let asked = Program::run_with(name, &[admin], &["--healthcheck"]).await;
+        assert_eq!(asked.code, Some(1), "{name}: {}", asked.printed);
+        assert!(asked.printed.starts_with("error: nobody answers at 127.0.0.1:"), "{}", asked.printed);
+    }
+}
+
+#[tokio::test]
 async fn an_unreachable_redis_prevents_no_start() {
     for name in ["gateway", "callback"] {
         let mut program = Program::start(name, complete()).await;
