@@ -37,6 +37,7 @@ NOT_PASSED = {
     # Only with a real account.
     "WECHAT_ORIGINAL_ID",
 }
+INVENTED = "203.0.113.7"
 BROWSERS = 12
 # Above it a part of four gateways could be missed by chance only, once in a billion.
 PAGES = 80
@@ -114,6 +115,18 @@ def doctor_finds_nothing_wrong(stack):
     told = stack.compose("run", "--rm", "doctor", check=False)
     assert told.returncode == 0, told.stdout + told.stderr
     step(f"the doctor: {told.stdout.strip().splitlines()[-1]}")
+
+
+def client_is_who_came(stack):
+    """A forged call, through a proxy that it claims to come through: the log names the client."""
+    query = urlencode({"signature": "0" * 40, "timestamp": int(time.time()), "nonce": "1", "echostr": "1"})
+    status, _ = ask(PAGE, "GET", f"/wechat/callback?{query}", headers={"X-Forwarded-For": INVENTED})
+    assert status == 403, status
+    refused = lambda: re.search(r'.*"refused a call".*', stack.compose("logs", "callback").stdout)
+    line = until("the refusal in the log", refused)[0]
+    client = re.search(r'"client":"([^"]+)"', line)[1]
+    assert client not in {INVENTED, *stack.containers("nginx").values()}, line
+    step(f"the replicas see who came ({client}), neither nginx nor what a client wrote into X-Forwarded-For")
 
 
 def gateways_share(stack, browser):
@@ -249,6 +262,7 @@ def trial(place):
     standalone_becomes_healthy()
     with Chromium() as browser:
         one_person_logs_in(stack, browser)
+        client_is_who_came(stack)
         doctor_finds_nothing_wrong(stack)
         logins = gateways_share(stack, browser)
         nothing_is_lost(stack, logins)
