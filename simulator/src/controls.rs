@@ -5,6 +5,7 @@
 //! | call | in | out |
 //! |---|---|---|
 //! | `POST /simulator/scan` | [`scan::Scan`] | [`Outcome`] |
+//! | `POST /simulator/scenes` | [`scenes::Scans`] | [`scenes::Scenes`] |
 //! | `POST /simulator/push` | [`raw::RawPush`] | [`Outcome`] |
 //! | `POST /simulator/verify` | nothing | whether the console would accept the callback URL |
 //! | `GET`, `POST`, `DELETE /simulator/faults` | [`faults::Update`] | the faults in force |
@@ -15,6 +16,7 @@
 
 mod raw;
 mod scan;
+mod scenes;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -98,6 +100,7 @@ struct LookUp {
 pub(crate) fn router() -> Router<Simulator> {
     Router::new()
         .route("/simulator/scan", post(scan::scan))
+        .route("/simulator/scenes", post(scenes::scenes))
         .route("/simulator/push", post(raw::push))
         .route("/simulator/verify", post(verify))
         .route("/simulator/faults", get(show_faults).post(update_faults).delete(reset_faults))

@@ -3,7 +3,8 @@
 //!
 //! * [`Config`]: the account that is played, and where its server and its phones are.
 //! * `api`: what the platform's servers answer. `tokens`, `codes`, `people`: what they remember, all of it bounded.
-//! * `push`: what the platform sends to the account's server, and how it judges the answer.
+//! * `push`: what the platform sends to the account's server, and how it judges the answer. [`Pushes`]: the same without
+//!   the network, for a program that pushes by itself.
 //! * `controls`: what tests and the phone page ask of the simulator itself. `faults`: how it misbehaves on request.
 //!
 //! No code is shared with the services: a misreading of the protocol must show as a failing test.
@@ -19,6 +20,7 @@ mod journal;
 mod people;
 mod phone;
 mod push;
+mod pushes;
 mod random;
 mod ticket;
 mod tokens;
@@ -28,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 
 pub use config::{Config, MessageMode};
+pub use pushes::{BadAnswer, Push, Pushes};
 
 use account::Account;
 use clock::Clock;

@@ -138,3 +138,21 @@ async fn the_router_fits_into_another_one() {
     let router = theirs.iter().fold(Router::new(), |router, path| router.route(path, get(|| async {})));
     let _: Router = router.fallback(|| async {}).merge(simulator.router());
 }
+
+#[tokio::test]
+async fn scenes_tells_what_a_scan_would_push_and_pushes_nothing() {
+    let platform = Platform::plain().await;
+    let code = platform.qr_code("the-scene").await;
+    let scan = |content: &str| json!({ "content": content, "openid": "oTheOpenid" });
+    let scans = json!({ "scans": [scan(&code.content), scan("http://elsewhere/q/x")] });
+    let answer = platform.control("scenes", &scans).await;
+    assert_eq!(answer, json!({ "scenes": [{ "event_key": "the-scene", "ticket": code.ticket }, null] }));
+    assert_eq!(platform.get_json("/simulator/log").await["counters"]["pushes"], 0);
+    let token = platform.token().await;
+    let person =
+        platform.get_json(&format!("/cgi-bin/user/info?access_token={token}&openid=oTheOpenid")).await;
+    assert_eq!(person["subscribe"], 1);
+    for refused in [json!({ "scans": [{ "content": code.content, "openid": "nobody" }] }), json!({})] {
+        assert_eq!(platform.post("/simulator/scenes", &refused).await.status(), StatusCode::BAD_REQUEST);
+    }
+}
