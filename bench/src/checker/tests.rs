@@ -1,0 +1,365 @@
+//! Made-up histories: each violation must be caught, alone, and no legal history may be accused.
+
+mod legal;
+mod story;
+
+use proptest::prelude::*;
+
+use self::legal::{Difficulty, legal_histories};
+use self::story::{Story, digest};
+use super::*;
+use crate::history::{Answer, Redemption, What};
+
+fn verdict(story: &Story) -> Vec<Violation> {
+    let judgement = check(&story.history(), &Rules::default());
+    for finding in &judgement.findings {
+        assert!(!finding.proof.is_empty(), "{finding}");
+    }
+    judgement.findings.into_iter().map(|finding| finding.violation).collect()
+}
+
+/// Asserts that the story has this one violation and no other.
+fn caught(story: &Story, violation: Violation) {
+    assert_eq!(verdict(story), [violation]);
+}
+
+/// Asserts that nothing is wrong with the story.
+fn legal(story: &Story) {
+    assert_eq!(verdict(story), []);
+}
+
+fn identity(openid: &str, count: u64) -> Redemption {
+    Redemption::Identity { openid: openid.to_owned(), count }
+}
+
+fn wrong_count(openid: &str, count: u64, wrong: WrongCount) -> Violation {
+    Violation::WrongCount { openid: openid.to_owned(), count, wrong }
+}
+
+#[test]
+fn whole_logins_of_one_person_are_legal() {
+    let mut story = Story::default();
+    (1..=5).for_each(|login| story.whole(login, "o1", login));
+    (6..=9).for_each(|login| story.whole(login, &format!("o{login}"), 1));
+    legal(&story);
+}
+
+#[test]
+fn an_empty_history_and_pages_that_nobody_scans_are_legal() {
+    let mut story = Story::default();
+    legal(&story);
+    story
+        .shows(1, "s1", "q1")
+        .shows(2, "s2", "q2")
+        .says(2, What::Expired { session: digest("s2") })
+        .waits(60);
+    legal(&story);
+}
+
+#[test]
+fn an_accepted_scan_that_the_page_never_hears_of_is_lost() {
+    let lost = Violation::Lost { session: digest("s1") };
+    let mut stayed = Story::default();
+    stayed.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).waits(6);
+    caught(&stayed, lost.clone());
+    stayed.says(1, What::Left);
+    caught(&stayed, lost.clone());
+
+    let mut came_back = Story::default();
+    came_back.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1));
+    came_back.says(1, What::Closed { code: None }).waits(60).opens(1).waits(6);
+    caught(&came_back, lost.clone());
+
+    let mut unknown = Story::default();
+    unknown.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1));
+    unknown.says(1, What::Closed { code: None }).opens(1);
+    unknown.says(1, What::Told { error: "unknown_session".to_owned() });
+    unknown.says(1, What::Shown { session: digest("s1b"), qr: digest("q1b") }).waits(6);
+    caught(&unknown, lost.clone());
+
+    let mut ended = Story::default();
+    ended.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).waits(6);
+    ended.says(1, What::Closed { code: Some(1000) });
+    caught(&ended, lost);
+}
+
+#[test]
+fn who_did_not_stay_long_enough_or_never_came_back_is_not_judged() {
+    let unjudged = |story: &Story| check(&story.history(), &Rules::default()).unjudged;
+    let begin = || {
+        let mut story = Story::default();
+        story.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1));
+        story
+    };
+    let mut left = begin();
+    left.waits(4).says(1, What::Left).waits(60);
+    let mut broken = begin();
+    broken.says(1, What::Closed { code: None }).says(1, What::Refused { status: Some(503) }).waits(60);
+    broken.says(1, What::Left);
+    let mut away = begin();
+    away.waits(60).says(1, What::Away);
+    let mut just_back = begin();
+    just_back.says(1, What::Closed { code: Some(1012) }).waits(60).opens(1).waits(4);
+    for story in [left, broken, away, just_back] {
+        legal(&story);
+        assert_eq!(unjudged(&story), 1);
+    }
+}
+
+#[test]
+fn a_scan_without_an_answer_may_be_lost_or_not() {
+    for answer in [Answer::None, Answer::Busy, Answer::Bad(502), Answer::Used] {
+        let mut story = Story::default();
+        story.shows(1, "s1", "q1").scans(1, "o1", "q1", answer.clone()).waits(60);
+        legal(&story);
+        story.delivers(1, "s1", "c1");
+        if answer == Answer::Used {
+            caught(&story, Violation::Stray { session: Some(digest("s1")) });
+        } else {
+            legal(&story);
+        }
+    }
+}
+
+#[test]
+fn a_delivery_to_a_page_that_nobody_scanned_is_a_stray() {
+    let stray = |session: &str| Violation::Stray { session: Some(digest(session)) };
+    let mut other = Story::default();
+    other.shows(1, "s1", "q1").shows(2, "s2", "q2").scans(1, "o1", "q1", Answer::Accepted(1));
+    other.delivers(1, "s1", "c1").delivers(2, "s2", "c2");
+    caught(&other, stray("s2"));
+
+    let mut early = Story::default();
+    early.shows(1, "s1", "q1").delivers(1, "s1", "c1").scans(1, "o1", "q1", Answer::Accepted(1));
+    caught(&early, stray("s1"));
+
+    let mut forged = Story::default();
+    forged.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Bad(403)).delivers(1, "s1", "c1");
+    caught(&forged, stray("s1"));
+
+    let mut nameless = Story::default();
+    nameless.opens(1).says(1, What::Delivered { session: None, code: digest("c1") });
+    caught(&nameless, Violation::Stray { session: None });
+}
+
+#[test]
+fn codes_are_one_sessions_own() {
+    let mut shared = Story::default();
+    for (login, session, qr) in [(1, "s1", "q1"), (2, "s2", "q2")] {
+        shared.shows(login, session, qr).scans(login, &format!("o{login}"), qr, Answer::Accepted(1));
+        shared.delivers(login, session, "c");
+    }
+    caught(&shared, Violation::CodeShared { code: digest("c") });
+
+    let mut changed = Story::default();
+    changed.whole(1, "o1", 1);
+    changed.opens(1).delivers(1, "s1", "c1");
+    legal(&changed);
+    changed.opens(1).delivers(1, "s1", "another");
+    caught(&changed, Violation::CodeChanged { session: digest("s1") });
+}
+
+#[test]
+fn a_success_is_told_once_on_a_socket() {
+    let mut story = Story::default();
+    story.whole(1, "o1", 1);
+    story.says(1, What::Closed { code: None }).opens(1).delivers(1, "s1", "c1");
+    legal(&story);
+    caught(story.delivers(1, "s1", "c1"), Violation::Doubled { session: digest("s1") });
+}
+
+#[test]
+fn a_code_identifies_once() {
+    let mut story = Story::default();
+    story.whole(1, "o1", 1);
+    story.redeems(1, "c1", 2, Redemption::Refused(410)).redeems(1, "c1", 3, Redemption::Refused(503));
+    legal(&story);
+    story.redeems(1, "c1", 4, identity("o1", 1));
+    caught(&story, Violation::RedeemedTwice { code: digest("c1") });
+}
+
+#[test]
+fn a_code_identifies_who_scanned_for_it() {
+    let mut story = Story::default();
+    story.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).scans(1, "o2", "q1", Answer::Used);
+    story.delivers(1, "s1", "c1");
+    let wrong = Violation::WrongIdentity { code: digest("c1"), openid: "o2".to_owned() };
+    caught(story.redeems(1, "c1", 1, identity("o2", 1)), wrong);
+
+    let mut unknown = Story::default();
+    unknown.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::None).scans(1, "o2", "q1", Answer::Used);
+    unknown.delivers(1, "s1", "c1").redeems(1, "c1", 1, identity("o1", 1));
+    legal(&unknown);
+
+    // Two logins whose results were swapped.
+    let mut swapped = Story::default();
+    for (login, session, qr) in [(1, "s1", "q1"), (2, "s2", "q2")] {
+        swapped.shows(login, session, qr).scans(login, &format!("o{login}"), qr, Answer::Accepted(1));
+    }
+    swapped.delivers(1, "s1", "c1").delivers(2, "s2", "c2");
+    swapped.redeems(1, "c1", 1, identity("o2", 1)).redeems(2, "c2", 1, identity("o1", 1));
+    assert_eq!(verdict(&swapped).len(), 2);
+}
+
+#[test]
+fn a_good_code_is_not_refused() {
+    let refused = Violation::GoodCodeRefused { code: digest("c1") };
+    let begin = || {
+        let mut story = Story::default();
+        story.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).delivers(1, "s1", "c1");
+        story
+    };
+    caught(begin().redeems(1, "c1", 1, Redemption::Refused(410)), refused.clone());
+    let mut both = begin();
+    both.redeems(1, "c1", 1, Redemption::Refused(410)).redeems(1, "c1", 2, Redemption::Refused(410));
+    caught(&both, refused.clone());
+    // Refused first, and good afterwards.
+    let mut later = begin();
+    later.redeems(1, "c1", 1, Redemption::Refused(410)).redeems(1, "c1", 2, identity("o1", 1));
+    caught(&later, refused);
+    for before in [Redemption::Refused(503), Redemption::None] {
+        let mut unsure = begin();
+        unsure.redeems(1, "c1", 1, before).redeems(1, "c1", 2, Redemption::Refused(410));
+        legal(&unsure);
+    }
+    let mut pending = begin();
+    pending.says(1, What::Redeeming { code: digest("c1"), attempt: 1, gateway: 0 });
+    pending.redeems(1, "c1", 2, Redemption::Refused(410));
+    legal(&pending);
+    // Nobody was given this code, so it may well be unknown.
+    legal(Story::default().redeems(1, "made-up", 1, Redemption::Refused(410)));
+}
+
+#[test]
+fn a_login_is_claimed_once() {
+    let twice = |story: &Story| {
+        let verdict = verdict(story);
+        assert_eq!(verdict[0], Violation::ClaimedTwice { session: Some(digest("s1")) }, "{verdict:?}");
+    };
+    let mut people = Story::default();
+    people.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).scans(
+        1,
+        "o2",
+        "q1",
+        Answer::Accepted(1),
+    );
+    twice(people.delivers(1, "s1", "c1"));
+
+    let mut scenes = Story::default();
+    scenes.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).shows(1, "s1", "q2");
+    twice(scenes.scans(1, "o1", "q2", Answer::Accepted(2)).delivers(1, "s1", "c1"));
+
+    // A scene that no page of this history shows has one claim all the same.
+    let mut unseen = Story::default();
+    unseen.scans(1, "o1", "q1", Answer::Accepted(1)).scans(1, "o2", "q1", Answer::Accepted(1));
+    caught(&unseen, Violation::ClaimedTwice { session: None });
+}
+
+#[test]
+fn a_replaced_scene_is_dead() {
+    let begin = |answer: Answer| {
+        let mut story = Story::default();
+        story.shows(1, "s1", "q1").says(1, What::Refreshing).shows(1, "s1", "q2");
+        story.scans(1, "o1", "q1", answer).delivers(1, "s1", "c1");
+        story
+    };
+    caught(&begin(Answer::Accepted(1)), Violation::DeadSceneClaimed { session: digest("s1") });
+    let mut refused = Story::default();
+    refused.shows(1, "s1", "q1").shows(1, "s1", "q2").scans(1, "o1", "q1", Answer::Used);
+    legal(refused.scans(1, "o2", "q2", Answer::Accepted(1)).delivers(1, "s1", "c1"));
+    // A push that was on its way when the new code was shown.
+    let mut racing = Story::default();
+    racing.shows(1, "s1", "q1").pushes(1, 1, "o1", "q1").shows(1, "s1", "q2");
+    racing.answers(1, 1, Answer::Accepted(1)).delivers(1, "s1", "c1");
+    legal(&racing);
+}
+
+#[test]
+fn whoever_was_accepted_stays_so() {
+    let mut story = Story::default();
+    story.whole(1, "o1", 1);
+    story.scans(1, "o1", "q1", Answer::Accepted(1)).scans(1, "o1", "q1", Answer::Busy);
+    legal(&story);
+    story.scans(1, "o1", "q1", Answer::Used);
+    caught(&story, Violation::AnswerChanged { openid: "o1".to_owned() });
+}
+
+#[test]
+fn login_counts_are_exact() {
+    let two = |first, second| {
+        let mut story = Story::default();
+        story.whole(1, "o1", first);
+        story.whole(2, "o1", second);
+        story
+    };
+    legal(&two(1, 2));
+    caught(&two(1, 1), wrong_count("o1", 1, WrongCount::Repeated));
+    caught(&two(1, 3), wrong_count("o1", 3, WrongCount::TooHigh));
+    caught(&two(2, 1), wrong_count("o1", 1, WrongCount::OutOfOrder));
+    assert!(verdict(&two(0, 1)).contains(&wrong_count("o1", 0, WrongCount::TooHigh)));
+
+    let mut changed = Story::default();
+    changed.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).delivers(1, "s1", "c1");
+    caught(changed.redeems(1, "c1", 1, identity("o1", 2)), wrong_count("o1", 2, WrongCount::Changed));
+
+    // A login of which nobody knows whether it was counted leaves a gap, or none.
+    for last in [2, 3] {
+        let mut unsure = Story::default();
+        unsure.whole(1, "o1", 1);
+        unsure.shows(2, "s2", "q2").scans(2, "o1", "q2", Answer::None);
+        unsure.whole(3, "o1", last);
+        legal(&unsure);
+    }
+    // Two logins at once may be counted either way round.
+    let mut at_once = Story::default();
+    at_once.shows(1, "s1", "q1").shows(2, "s2", "q2").pushes(1, 1, "o1", "q1").pushes(2, 2, "o1", "q2");
+    at_once.answers(2, 2, Answer::Accepted(1)).answers(1, 1, Answer::Accepted(2));
+    legal(at_once.delivers(1, "s1", "c1").delivers(2, "s2", "c2"));
+}
+
+#[test]
+fn nothing_comes_after_the_end() {
+    let after = Violation::StateAfterFinal { session: digest("s1") };
+    for news in [
+        What::Shown { session: digest("s1"), qr: digest("q1") },
+        What::Shown { session: digest("s1"), qr: digest("q9") },
+        What::Expired { session: digest("s1") },
+    ] {
+        let mut story = Story::default();
+        story.whole(1, "o1", 1);
+        caught(story.says(1, news), after.clone());
+    }
+    let mut over = Story::default();
+    over.shows(1, "s1", "q1").says(1, What::Closed { code: Some(1000) }).opens(1);
+    legal(&over);
+    caught(over.shows(1, "s1", "q1"), after.clone());
+
+    let mut set_back = Story::default();
+    set_back.shows(1, "s1", "q1").shows(1, "s1", "q1").shows(1, "s1", "q2").shows(1, "s1", "q2");
+    legal(&set_back);
+    caught(set_back.shows(1, "s1", "q1"), after);
+    // Another session on the same page is another login.
+    let mut anew = Story::default();
+    anew.whole(1, "o1", 1);
+    legal(anew.says(1, What::Shown { session: digest("next"), qr: digest("q9") }));
+}
+
+proptest! {
+    #[test]
+    fn no_legal_history_is_accused(history in legal_histories(Difficulty::Any)) {
+        let judgement = check(&history, &Rules::default());
+        prop_assert!(judgement.findings.is_empty(), "{}", judgement.findings[0]);
+    }
+
+    #[test]
+    fn one_delivery_taken_away_is_missed(history in legal_histories(Difficulty::Stays), which: prop::sample::Index) {
+        let mut broken = history.clone();
+        let delivered = |event: &Event| matches!(event.what, What::Delivered { .. });
+        let places: Vec<_> = (0..broken.events.len()).filter(|at| delivered(&broken.events[*at])).collect();
+        prop_assume!(!places.is_empty());
+        broken.events.remove(places[which.index(places.len())]);
+        let findings = check(&broken, &Rules::default()).findings;
+        let lost = findings.iter().any(|finding| matches!(finding.violation, Violation::Lost { .. }));
+        prop_assert!(lost);
+    }
+}
