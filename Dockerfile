@@ -15,7 +15,7 @@ ENV RUSTFLAGS="-C target-feature=+crt-static"
 # Optimising across crates makes the programs somewhat smaller and faster, and takes several times as long.
 ARG LTO=off
 ENV CARGO_PROFILE_RELEASE_LTO=${LTO}
-ENV BUILD="cargo build --release --locked --workspace --exclude tests"
+ENV BUILD="cargo build --release --locked --workspace --exclude bench --exclude tests"
 
 # The dependencies: a layer of their own, which lasts until a manifest changes. Cargo wants sources of each package, so
 # there are empty ones; what was made of them is removed again.
@@ -26,6 +26,7 @@ COPY callback/Cargo.toml callback/
 COPY simulator/Cargo.toml simulator/
 COPY standalone/Cargo.toml standalone/
 COPY doctor/Cargo.toml doctor/
+COPY bench/Cargo.toml bench/
 COPY tests/Cargo.toml tests/
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     set -eu; \

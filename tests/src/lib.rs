@@ -8,7 +8,7 @@
 //!   them.
 //! * [`stack`]: all of it together. [`browser`], [`application`]: who uses it; [`chromium`]: a
 //!   person who does. The phone is the stack's simulator, or [`wechatpy`], another hand's.
-//!   [`doctor`]: who is asked when it does not work.
+//!   [`doctor`]: who is asked when it does not work. [`load`]: what plays many of them.
 //! * [`kubernetes`]: the manifests, as they are applied.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a harness that fails takes its test with it")]
@@ -20,6 +20,7 @@ pub mod chromium;
 pub mod doctor;
 pub mod http;
 pub mod kubernetes;
+pub mod load;
 pub mod loopback;
 pub mod nginx;
 pub mod patience;

@@ -246,7 +246,8 @@ async fn listens(child: &mut Child, output: &Output, listener: &str) -> SocketAd
 }
 
 /// The path of one of our binaries, which is built first if it is not up to date.
-fn binary(name: &str) -> PathBuf {
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
     static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(build);
     let path = DIRECTORY.join(name);
     assert!(path.exists(), "{} was not built", path.display());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "that is how a test fails")]
 
+mod bench;
 mod bounds;
 mod budgets;
 mod chromium;
