@@ -1,6 +1,6 @@
 //! The QR code as a picture: drawn by us, so that the browser asks nobody else.
 
-use qrcode::{Color, EcLevel, QrCode};
+use qrcodegen::{QrCode, QrCodeEcc};
 
 /// Light modules around the code, as the standard asks (ISO/IEC 18004, "quiet zone").
 const QUIET_ZONE: usize = 4;
@@ -10,20 +10,27 @@ const QUIET_ZONE: usize = 4;
 /// One stroke of height 1 for each run of dark modules: a third of the size of a square for each module.
 #[must_use]
 pub fn data_uri(content: &str) -> Option<String> {
-    let code = QrCode::with_error_correction_level(content, EcLevel::M).ok()?;
-    let width = code.width();
-    let size = width + 2 * QUIET_ZONE;
-    let mut path = String::with_capacity(width * width * 3);
-    for (row, modules) in code.to_colors().chunks(width).enumerate() {
+    let code = QrCode::encode_text(content, QrCodeEcc::Medium).ok()?;
+    let rows = modules(&code);
+    let size = rows.len() + 2 * QUIET_ZONE;
+    let mut path = String::with_capacity(rows.len() * rows.len() * 3);
+    for (row, modules) in rows.iter().enumerate() {
         let mut column = 0;
         let mut pen = None;
         for run in modules.chunk_by(|a, b| a == b) {
-            if run[0] == Color::Dark {
+            if run[0] {
                 match pen {
-                    None => path.push_str(&format!("M{} {}.5", column + QUIET_ZONE, row + QUIET_ZONE)),
-                    Some(from) => path.push_str(&format!("m{} 0", column - from)),
+                    None => {
+                        push(&mut path, 'M', column + QUIET_ZONE);
+                        push(&mut path, ' ', row + QUIET_ZONE);
+                        path.push_str(".5");
+                    }
+                    Some(from) => {
+                        push(&mut path, 'm', column - from);
+                        path.push_str(" 0");
+                    }
                 }
-                path.push_str(&format!("h{}", run.len()));
+                push(&mut path, 'h', run.len());
                 pen = Some(column + run.len());
             }
             column += run.len();
@@ -37,6 +44,23 @@ pub fn data_uri(content: &str) -> Option<String> {
     ))
 }
 
+/// Its rows, dark modules true.
+fn modules(code: &QrCode) -> Vec<Vec<bool>> {
+    let range = 0..code.size();
+    range.clone().map(|y| range.clone().map(|x| code.get_module(x, y)).collect()).collect()
+}
+
+/// Appends a command and a number below 1,000: a code has 177 modules at the most. Formatting them took longer than all else
+/// that the picture needs.
+fn push(path: &mut String, command: char, number: usize) {
+    path.push(command);
+    let digits = [number / 100 % 10, number / 10 % 10, number % 10];
+    let leading = digits.iter().take(2).take_while(|digit| **digit == 0).count();
+    path.extend(
+        digits.iter().skip(leading).filter_map(|&digit| char::from_digit(u32::try_from(digit).ok()?, 10)),
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,8 +72,8 @@ mod tests {
         let uri = data_uri(content).unwrap();
         assert!(uri.len() < 4096, "{} bytes", uri.len());
         let path = uri.rsplit("d='").next().unwrap().split('\'').next().unwrap();
-        let code = QrCode::with_error_correction_level(content, EcLevel::M).unwrap();
-        let mut drawn = vec![Color::Light; code.width() * code.width()];
+        let rows = modules(&QrCode::encode_text(content, QrCodeEcc::Medium).unwrap());
+        let mut drawn = vec![vec![false; rows.len()]; rows.len()];
         for line in path.split('M').skip(1) {
             let (start, strokes) = line.split_once('h').unwrap();
             let (x, y) = start.split_once(' ').unwrap();
@@ -58,11 +82,20 @@ mod tests {
             for stroke in strokes.split('h') {
                 let (length, gap) = stroke.split_once('m').unwrap_or((stroke, "0 0"));
                 let length: usize = length.parse().unwrap();
-                drawn[row * code.width() + column..][..length].fill(Color::Dark);
+                drawn[row][column..][..length].fill(true);
                 column += length + gap.strip_suffix(" 0").unwrap().parse::<usize>().unwrap();
             }
         }
-        assert!(drawn == code.to_colors());
+        assert!(drawn == rows);
+    }
+
+    #[test]
+    fn numbers_are_written_without_leading_zeros() {
+        let mut path = String::new();
+        for number in [0, 7, 10, 42, 100, 109, 185] {
+            push(&mut path, 'h', number);
+        }
+        assert_eq!(path, "h0h7h10h42h100h109h185");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use qrcode::{Color, EcLevel, QrCode};
+use qrcodegen::{QrCode, QrCodeEcc};
 
 use super::NOBODY;
 use super::call::Call;
@@ -14,7 +14,7 @@ use crate::codes::Found;
 use crate::{Simulator, ticket};
 
 /// White modules around the code, without which scanners may not find it.
-const QUIET_ZONE: usize = 4;
+const QUIET_ZONE: i32 = 4;
 
 /// The picture of a live code, by its ticket; 404 for any other. A ticket that was not URL-encoded is any other: its plus
 /// signs arrive as blanks.
@@ -34,13 +34,15 @@ pub(super) async fn show(State(simulator): State<Simulator>, uri: Uri) -> Respon
 }
 
 fn svg(text: &str) -> Option<String> {
-    let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
-    let width = code.width();
+    let code = QrCode::encode_text(text, QrCodeEcc::Medium).ok()?;
+    let range = 0..code.size();
     let mut path = String::new();
-    for (index, _) in code.to_colors().iter().enumerate().filter(|(_, color)| **color == Color::Dark) {
-        let _ = write!(path, "M{},{}h1v1h-1z", index % width + QUIET_ZONE, index / width + QUIET_ZONE);
+    for (x, y) in range.clone().flat_map(|y| range.clone().map(move |x| (x, y))) {
+        if code.get_module(x, y) {
+            let _ = write!(path, "M{},{}h1v1h-1z", x + QUIET_ZONE, y + QUIET_ZONE);
+        }
     }
-    let side = width + 2 * QUIET_ZONE;
+    let side = code.size() + 2 * QUIET_ZONE;
     Some(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" width=\"430\" height=\"430\" \
          shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0,0h{side}v{side}h-{side}z\"/><path d=\"{path}\"/></svg>"
