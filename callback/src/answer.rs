@@ -124,7 +124,23 @@ impl Outcome {
         }
     }
 
-    /// Its name in logs.
+    /// All the names that there are.
+    pub(crate) const NAMES: &[&str] = &[
+        "claimed",
+        "repeated",
+        "uncounted",
+        "taken",
+        "over",
+        "no_scene",
+        "wrong_ticket",
+        "unclaimed",
+        "forgotten",
+        "not_forgotten",
+        "greeted",
+        "ignored",
+    ];
+
+    /// Its name in logs and metrics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Claimed(_) => "claimed",

@@ -50,6 +50,40 @@ impl Error {
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
         }
     }
+
+    /// All the names that there are.
+    pub(crate) const NAMES: &[&str] = &[
+        "query",
+        "signature",
+        "stale",
+        "replayed",
+        "mode",
+        "undecipherable",
+        "account",
+        "malformed",
+        "echostr",
+        "too_large",
+        "slow",
+        "broken",
+    ];
+
+    /// Its name in metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Signature => "signature",
+            Self::Stale => "stale",
+            Self::Replayed => "replayed",
+            Self::Mode { .. } => "mode",
+            Self::Undecipherable(_) => "undecipherable",
+            Self::Account => "account",
+            Self::Malformed(_) => "malformed",
+            Self::Echostr => "echostr",
+            Self::TooLarge => "too_large",
+            Self::Slow => "slow",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 impl IntoResponse for Error {

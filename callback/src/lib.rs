@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod log;
 pub mod message;
+mod metrics;
 mod push;
 mod replay;
 pub mod reply;
@@ -30,6 +31,7 @@ use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use prometheus::proto::MetricFamily;
 use shared::admin::Report;
 use shared::backplane::{Backplane, MessageHash};
 use shared::client::{Client, TrustedProxies};
@@ -40,6 +42,7 @@ use crate::answer::{Outcome, Unanswered};
 pub use crate::config::{Config, Mode};
 use crate::error::Error;
 use crate::log::Lines;
+use crate::metrics::Metrics;
 use crate::push::Push;
 use crate::replay::Guard;
 use crate::request::Query;
@@ -67,6 +70,7 @@ struct Inner {
     draining: AtomicBool,
     proxies: TrustedProxies,
     lines: Lines,
+    metrics: Metrics,
 }
 
 impl Callback {
@@ -83,9 +87,9 @@ impl Callback {
             Guard::new(backplane.clone(), life, tasks.clone())
         });
         let unfollows = Unfollows::new(backplane.clone(), life, tasks.clone());
-        let (draining, lines) = Default::default();
+        let (draining, lines, metrics) = Default::default();
         let proxies = config.proxies.trusted();
-        let inner = Inner { config, backplane, guard, unfollows, tasks, draining, proxies, lines };
+        let inner = Inner { config, backplane, guard, unfollows, tasks, draining, proxies, lines, metrics };
         Self { inner: Arc::new(inner) }
     }
 
@@ -118,6 +122,12 @@ impl Callback {
         }
     }
 
+    /// What operators see of it, but for its backplane.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<MetricFamily> {
+        self.inner.metrics.families()
+    }
+
     /// The echostr of an authentic verification. It moves nothing, so it is told without the backplane too.
     async fn verify(&self, uri: &Uri, started: Instant) -> Result<String, Error> {
         let config = &self.inner.config;
@@ -148,6 +158,7 @@ impl Callback {
             let (person, message) = (push.message.from.clone(), push.hash);
             self.inner.unfollows.make_up_for(Unfollow { person, message, stamp });
         }
+        self.inner.metrics.answered(&outcome, push.message.created, started);
         self.inner.lines.answered(&push, &outcome, started.into_std());
         Ok(match outcome.text(&config.replies) {
             Some(text) => {
@@ -175,6 +186,7 @@ impl Callback {
     }
 
     fn refuse(&self, error: Error, client: Client) -> Response {
+        self.inner.metrics.refused(&error);
         self.inner.lines.refused(&error, client);
         error.into_response()
     }
@@ -190,6 +202,7 @@ async fn verify(
     let client = callback.inner.proxies.client(peer.ip(), &headers);
     match callback.verify(&uri, Instant::now()).await {
         Ok(echostr) => {
+            callback.inner.metrics.verifications.inc();
             callback.inner.lines.verified();
             // The signature doesn't cover the echostr: it must stay text, whatever a browser would make of it.
             ([(X_CONTENT_TYPE_OPTIONS, "nosniff")], echostr).into_response()

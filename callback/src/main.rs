@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redis = RedisBackplane::connect(&redis, Role::Moves, &settings.backplane)
         .unwrap_or_else(|error| error.invalid().exit());
-    match run(&settings, Callback::new(config, Backplane::Redis(redis)), drain).await {
+    match run(&settings, config, Backplane::Redis(redis), drain).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -40,17 +40,23 @@ fn check(settings: &Settings) -> Result<(Config, Secret, Drain), Invalid> {
     Ok((settings.config()?, settings.redis_url()?, settings.drain.drain(Drain::REPLICA)?))
 }
 
-async fn run(settings: &Settings, callback: Callback, drain: Drain) -> io::Result<()> {
+async fn run(settings: &Settings, config: Config, backplane: Backplane, drain: Drain) -> io::Result<()> {
+    let callback = Callback::new(config, backplane.clone());
     let departure = Departure::on_signals(drain)?;
     let public = serve::bind("public", "CALLBACK_LISTEN", settings.callback_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
     let max_sockets = serve::open_files().saturating_sub(OTHER_FILES).clamp(OTHER_FILES, SOCKETS);
-    let (asked, leaving, left, report) =
-        (departure.clone(), callback.clone(), callback.clone(), callback.clone());
+    let (asked, leaving, left) = (departure.clone(), callback.clone(), callback.clone());
     tokio::spawn(async move {
         asked.begun().await;
         leaving.drain();
     });
+    let (reporting, counting) = (callback.clone(), callback.clone());
+    let admin_router = admin::router(
+        "callback",
+        move || reporting.report(),
+        move || [counting.metrics(), backplane.metrics()].concat(),
+    );
     let server = Server { public, admin, max_sockets, departure };
-    server.run(callback.router(), admin::router(move || report.report()), left.leave()).await
+    server.run(callback.router(), admin_router, left.leave()).await
 }

@@ -22,6 +22,7 @@ pub struct Fields {
     event_key: Option<String>,
     ticket: Option<String>,
     encrypted: Option<String>,
+    created: Option<String>,
 }
 
 impl Fields {
@@ -31,7 +32,7 @@ impl Fields {
     ///
     /// Not the platform's XML, or a control character in a field that matters.
     pub fn read(document: &[u8]) -> Result<Self, Malformed> {
-        let [to, from, kind, event, event_key, ticket, encrypted, ..] = xml::read(
+        let [to, from, kind, event, event_key, ticket, encrypted, created, ..] = xml::read(
             document,
             [
                 "ToUserName",
@@ -54,6 +55,7 @@ impl Fields {
             event_key: clean(event_key)?,
             ticket: clean(ticket)?,
             encrypted: clean(encrypted)?,
+            created,
         })
     }
 
@@ -93,6 +95,9 @@ pub struct Message {
     pub to: String,
     /// Who did it.
     pub from: OpenId,
+    /// When, in seconds since 1970 by the platform's clock; `None` where that is not told. Nothing depends on it but what
+    /// operators see.
+    pub created: Option<u64>,
     /// What happened.
     pub kind: Kind,
 }
@@ -136,7 +141,8 @@ impl Message {
         let kind =
             fields.kind.as_deref().filter(|kind| !kind.is_empty()).ok_or(Malformed("MsgType is missing"))?;
         let kind = if kind.eq_ignore_ascii_case("event") { Kind::of_event(fields)? } else { Kind::Message };
-        Ok(Self { to: to.to_owned(), from, kind })
+        let created = fields.created.as_deref().and_then(|created| created.trim().parse().ok());
+        Ok(Self { to: to.to_owned(), from, created, kind })
     }
 }
 

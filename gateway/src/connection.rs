@@ -10,6 +10,7 @@ use tokio::time::{self, Instant};
 
 use crate::Gateway;
 use crate::browser::{Browser, Gone, Incoming};
+use crate::metrics::{After, Waiting};
 use crate::protocol::{ClientMessage, CloseCode, ErrorCode, ServerMessage, whole_seconds};
 use crate::{qr, wechat};
 
@@ -28,6 +29,16 @@ pub(crate) enum Request {
     Begin,
     /// The session with this secret; `None` if the text cannot be one.
     Resume(Option<SessionId>),
+}
+
+impl Request {
+    /// Its name in metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Resume(_) => "resume",
+        }
+    }
 }
 
 /// Why a connection ends.
@@ -54,6 +65,8 @@ struct Login {
     /// When the page's code is over; `None` once it is, or once it does not matter any more.
     code_ends: Option<Instant>,
     scanned: bool,
+    /// Counts it for as long as it waits.
+    waits: Option<Waiting>,
 }
 
 /// What happens to the login.
@@ -145,7 +158,7 @@ impl Connection<'_> {
             }
             Event::Changed(Change::Scanned) => {
                 self.moved();
-                self.succeed().await
+                self.succeed(After::Notice).await
             }
             Event::Changed(Change::Replaced) => self.replaced().await,
             Event::Changed(Change::Gone) => {
@@ -157,6 +170,7 @@ impl Connection<'_> {
                     login.code_ends = None;
                     tracing::info!(login = %login.watch.login(), "code expired");
                 }
+                self.gateway.0.metrics.expired.inc();
                 Ok(self.browser.send(&ServerMessage::Expired).await?)
             }
         }
@@ -186,9 +200,12 @@ impl Connection<'_> {
         match self.gateway.backplane().open(&session, code, deadlines, life).await {
             Ok(watch) => {
                 tracing::info!(login = %watch.login(), replica = self.gateway.replica(), "login opened");
-                self.login = Some(Login { session, watch, code_ends: None, scanned: false });
+                let metrics = &self.gateway.0.metrics;
+                metrics.opened.inc();
+                let waits = Some(metrics.waits());
+                self.login = Some(Login { session, watch, code_ends: None, scanned: false, waits });
                 self.moved();
-                self.show(&content, asked + self.gateway.settings().scene_ttl).await
+                self.show(&content, asked + self.gateway.settings().scene_ttl, After::Open).await
             }
             Err(error) => self.backplane_failed(&error).await,
         }
@@ -208,14 +225,23 @@ impl Connection<'_> {
             }
         };
         tracing::info!(login = %watch.login(), replica = self.gateway.replica(), "login resumed");
-        self.login = Some(Login { session, watch, code_ends: None, scanned: false });
+        let metrics = &self.gateway.0.metrics;
+        let waits = matches!(resumed, Resumed::Waiting { .. }).then(|| metrics.waits());
+        self.login = Some(Login { session, watch, code_ends: None, scanned: false, waits });
         self.moved();
+        metrics.resumed.rise(match resumed {
+            Resumed::Scanned => "scanned",
+            Resumed::Waiting { shown_for, .. } if shown_for.is_zero() => "expired",
+            Resumed::Waiting { .. } => "waiting",
+        });
         match resumed {
-            Resumed::Scanned => self.succeed().await,
+            Resumed::Scanned => self.succeed(After::Resume).await,
             Resumed::Waiting { shown_for, .. } if shown_for.is_zero() => {
                 Ok(self.browser.send(&ServerMessage::Expired).await?)
             }
-            Resumed::Waiting { content, shown_for } => self.show(&content, asked + shown_for).await,
+            Resumed::Waiting { content, shown_for } => {
+                self.show(&content, asked + shown_for, After::Resume).await
+            }
         }
     }
 
@@ -223,7 +249,7 @@ impl Connection<'_> {
     async fn refresh(&mut self) -> Result<(), Ending> {
         let Some(login) = &self.login else { return self.begin().await };
         if login.scanned {
-            return self.succeed().await;
+            return self.succeed(After::Refresh).await;
         }
         let session = login.session.clone();
         let asked = Instant::now();
@@ -234,9 +260,9 @@ impl Connection<'_> {
         match self.gateway.backplane().refresh(&login.watch, code, deadlines).await {
             Ok(Refresh::Replaced) => {
                 self.moved();
-                self.show(&content, asked + self.gateway.settings().scene_ttl).await
+                self.show(&content, asked + self.gateway.settings().scene_ttl, After::Refresh).await
             }
-            Ok(Refresh::AlreadyScanned) => self.succeed().await,
+            Ok(Refresh::AlreadyScanned) => self.succeed(After::Refresh).await,
             Ok(Refresh::NotOwner) => self.replaced().await,
             Ok(Refresh::Gone) => {
                 self.login = None;
@@ -310,7 +336,7 @@ impl Connection<'_> {
         self.ends = Instant::now() + self.gateway.settings().session_ttl;
     }
 
-    async fn show(&mut self, content: &str, ends: Instant) -> Result<(), Ending> {
+    async fn show(&mut self, content: &str, ends: Instant, after: After) -> Result<(), Ending> {
         let Some(login) = &mut self.login else { return Ok(()) };
         let Some(url) = qr::data_uri(content) else {
             tracing::error!("the platform's text fits no QR code");
@@ -320,16 +346,20 @@ impl Connection<'_> {
         let expires_in = ends.saturating_duration_since(Instant::now()).as_secs();
         let session = login.session.expose();
         let message = ServerMessage::QrcodeUrl { url, content: content.to_owned(), session, expires_in };
-        Ok(self.browser.send(&message).await?)
+        self.browser.send(&message).await?;
+        self.gateway.0.metrics.shown(after);
+        Ok(())
     }
 
-    async fn succeed(&mut self) -> Result<(), Ending> {
+    async fn succeed(&mut self, after: After) -> Result<(), Ending> {
         let Some(login) = &mut self.login else { return Ok(()) };
         login.scanned = true;
+        login.waits = None;
         login.code_ends = None;
         let user = self.gateway.settings().display_name.clone();
         let message = ServerMessage::ScanSuccess { user, code: login.session.code().expose() };
         self.browser.send(&message).await?;
+        self.gateway.0.metrics.pushed(after, login.watch.told_at());
         tracing::info!(login = %login.watch.login(), replica = self.gateway.replica(), "login pushed");
         Ok(())
     }
@@ -355,6 +385,7 @@ impl Connection<'_> {
     /// Which session was asked for is not told apart: unknown, ended and malformed ones look alike.
     async fn unknown_session(&mut self) -> Result<(), Ending> {
         self.gateway.visits().count_unknown(self.client);
+        self.gateway.0.metrics.resumed.rise("unknown");
         self.refuse(ErrorCode::UnknownSession, None).await
     }
 
@@ -367,6 +398,7 @@ impl Connection<'_> {
     }
 
     async fn refuse(&mut self, code: ErrorCode, retry_after: Option<Duration>) -> Result<(), Ending> {
+        self.gateway.0.metrics.refused(code);
         Ok(self.browser.send(&code.message(retry_after.map(whole_seconds))).await?)
     }
 }

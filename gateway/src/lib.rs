@@ -6,6 +6,7 @@
 mod browser;
 mod connection;
 pub mod limits;
+mod metrics;
 pub mod origin;
 mod page;
 pub mod protocol;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use prometheus::proto::MetricFamily;
 use shared::admin::Report;
 use shared::backplane::Backplane;
 use shared::client::{ProxySettings, TrustedProxies};
@@ -33,6 +35,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::{QrLimits, Visits};
+use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::wechat::{Account, Platform};
 
@@ -87,6 +90,7 @@ struct Inner {
     refusals: Throttle,
     connections: TaskTracker,
     departure: Departure,
+    metrics: Metrics,
 }
 
 impl Gateway {
@@ -109,6 +113,7 @@ impl Gateway {
         let platform = Platform::new(config.account.clone())?;
         let browsers = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
         let connections = TaskTracker::new();
+        let metrics = Metrics::of(&config.qr_limits);
         Ok(Self(Arc::new(Inner {
             visits: Visits::new(&config.qr_limits),
             proxies: config.proxies.trusted(),
@@ -120,12 +125,13 @@ impl Gateway {
             refusals: Throttle::default(),
             connections,
             departure,
+            metrics,
         })))
     }
 
     /// The public paths.
     pub fn router(&self) -> Router {
-        page::router()
+        page::router(&self.0.metrics.pages)
             .route("/ws", get(upgrade::upgrade))
             .route("/api/redeem", post(redeem::redeem).layer(DefaultBodyLimit::max(redeem::REQUEST_MAX)))
             .with_state(self.clone())
@@ -148,6 +154,15 @@ impl Gateway {
             wrong.push("backplane_unreachable");
         }
         Report { ready: wrong.is_empty(), wrong }
+    }
+
+    /// What operators see of this replica, but for its backplane.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<MetricFamily> {
+        let Inner { config, browsers, metrics, platform, .. } = &*self.0;
+        let limit = config.max_connections.min(Semaphore::MAX_PERMITS);
+        metrics.set_connections(limit.saturating_sub(browsers.available_permits()), limit);
+        [metrics.registry.families(), platform.metrics()].concat()
     }
 
     /// Connections that the accept loop should allow at once besides the browsers'.

@@ -52,8 +52,13 @@ async fn run(settings: Settings, config: Config, backplane: Backplane, drain: Dr
     let departure = Departure::on_signals(drain)?;
     let public = serve::bind("public", "GATEWAY_LISTEN", settings.gateway_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
-    let gateway = Gateway::new(config, backplane, departure.clone()).map_err(io::Error::other)?;
-    let report = gateway.clone();
+    let gateway = Gateway::new(config, backplane.clone(), departure.clone()).map_err(io::Error::other)?;
+    let (reporting, counting) = (gateway.clone(), gateway.clone());
+    let admin_router = admin::router(
+        "gateway",
+        move || reporting.report(),
+        move || [counting.metrics(), backplane.metrics()].concat(),
+    );
     let server = Server { public, admin, max_sockets: gateway.max_sockets(), departure };
-    server.run(gateway.router(), admin::router(move || report.report()), gateway.drain()).await
+    server.run(gateway.router(), admin_router, gateway.drain()).await
 }

@@ -7,6 +7,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use shared::metrics::Counters;
 
 /// Nothing but our own files, sockets to ourselves, and pictures that came with a message; framed by nobody.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
@@ -24,9 +25,18 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const REVALIDATE: &str = "no-cache";
 
 /// `/`, its parts, and the element for other people's pages.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(fetched: &Counters) -> Router<S> {
+    let (pages, elements) = (fetched.clone(), fetched.clone());
+    let page = move || {
+        pages.rise("page");
+        async { file(HTML, include_str!("page/page.html")) }
+    };
+    let element = move || {
+        elements.rise("element");
+        element()
+    };
     Router::new()
-        .route("/", get(|| async { file(HTML, include_str!("page/page.html")) }))
+        .route("/", get(page))
         .route("/page.css", get(|| async { file(CSS, include_str!("page/page.css")) }))
         .route("/page.js", get(|| async { file(JAVASCRIPT, include_str!("page/page.js")) }))
         .route("/sdk/scan-login.js", get(element))

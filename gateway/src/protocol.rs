@@ -78,6 +78,28 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every one that there is.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::UnknownSession,
+        Self::Replaced,
+        Self::RateLimited,
+        Self::PlatformUnavailable,
+        Self::BackplaneUnavailable,
+        Self::BadMessage,
+    ];
+
+    /// Its name on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::UnknownSession => "unknown_session",
+            Self::Replaced => "replaced",
+            Self::RateLimited => "rate_limited",
+            Self::PlatformUnavailable => "platform_unavailable",
+            Self::BackplaneUnavailable => "backplane_unavailable",
+            Self::BadMessage => "bad_message",
+        }
+    }
+
     /// The message with its sentence for a person.
     #[must_use]
     pub fn message(self, retry_after: Option<u64>) -> ServerMessage {
@@ -185,6 +207,13 @@ mod tests {
         );
         assert_eq!(error["retry_after"], 5);
         assert!(json(&ErrorCode::BadMessage.message(None)).get("retry_after").is_none());
+    }
+
+    #[test]
+    fn errors_are_counted_under_their_names_on_the_wire() {
+        for code in ErrorCode::ALL {
+            assert_eq!(json(&code.message(None))["code"], code.name());
+        }
     }
 
     #[test]

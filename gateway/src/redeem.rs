@@ -68,6 +68,35 @@ pub(crate) enum Error {
     Lost(#[source] JoinError),
 }
 
+/// What a request may come to, as it is counted.
+pub(crate) const OUTCOMES: &[&str] = &[
+    "redeemed",
+    "off",
+    "unauthorized",
+    "malformed",
+    "too_large",
+    "slow",
+    "no_such_code",
+    "backplane_unavailable",
+    "lost",
+];
+
+impl Error {
+    /// One of [`OUTCOMES`].
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Unauthorized => "unauthorized",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Slow => "slow",
+            Self::NoSuchCode => "no_such_code",
+            Self::Backplane(_) => "backplane_unavailable",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         #[derive(Serialize)]
@@ -98,9 +127,18 @@ impl IntoResponse for Error {
     }
 }
 
+/// Answers a request, and counts what it came to.
+pub(crate) async fn redeem(State(gateway): State<Gateway>, request: Request) -> Result<Response, Error> {
+    let timer = gateway.0.metrics.redeem_duration.start_timer();
+    let outcome = answer(&gateway, request).await;
+    timer.observe_duration();
+    gateway.0.metrics.redeems.rise(outcome.as_ref().err().map_or("redeemed", Error::name));
+    outcome
+}
+
 /// Answers with the identity, once. The person is looked up before the code is spent, so that a failure in between
 /// leaves the code good.
-pub(crate) async fn redeem(State(gateway): State<Gateway>, request: Request) -> Result<Response, Error> {
+async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> {
     authorize(request.headers(), gateway.settings().redeem_secret.as_ref())?;
     let body =
         time::timeout(REQUEST_TIMEOUT, Bytes::from_request(request, &())).await.map_err(|_| Error::Slow)?;
@@ -113,7 +151,7 @@ pub(crate) async fn redeem(State(gateway): State<Gateway>, request: Request) -> 
     let code = Code::parse(code).ok_or(Error::NoSuchCode)?;
     let (scan, life) = gateway.backplane().redeemable(&code).await?.ok_or(Error::NoSuchCode)?;
     let (person, login_count) = tokio::join!(
-        look_up(&gateway, &scan),
+        look_up(gateway, &scan),
         gateway.backplane().login_count(&scan.by, code.login(), life + COUNTED_BEFORE)
     );
     let login_count = login_count?;

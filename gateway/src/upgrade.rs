@@ -32,7 +32,9 @@ pub(crate) async fn upgrade(
 ) -> Response {
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let headers = request.headers();
+    let metrics = &gateway.0.metrics;
     if !origin::is_allowed(headers, &gateway.settings().allowed_origins) {
+        metrics.not_connected.rise("origin");
         if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
             let (origin, host) = (shown(headers, &ORIGIN), shown(headers, &HOST));
             let see = "see ALLOWED_ORIGINS, and whether a proxy changes Host";
@@ -43,24 +45,29 @@ pub(crate) async fn upgrade(
     let mut answer = match create_response_with_body(&request, Body::empty) {
         Ok(answer) => answer,
         Err(error) => {
+            metrics.not_connected.rise("handshake");
             let why = format!("not a WebSocket handshake: {error}\n");
             return (StatusCode::BAD_REQUEST, why).into_response();
         }
     };
     let Some(on_upgrade) = on_upgrade else {
+        metrics.not_connected.rise("handshake");
         return (StatusCode::UPGRADE_REQUIRED, "this connection cannot be upgraded\n").into_response();
     };
     if gateway.departure().is_leaving() {
+        metrics.not_connected.rise("leaving");
         return full("this replica is going away\n");
     }
     let client = gateway.0.proxies.client(peer.ip(), headers);
     if let Err(retry_after) = gateway.visits().admit(client) {
+        metrics.not_connected.rise("too_often");
         if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
             tracing::warn!(%client, suppressed, "refused a client that connects too often");
         }
         return too_often(retry_after);
     }
     let Ok(place) = gateway.0.browsers.clone().try_acquire_owned() else {
+        metrics.not_connected.rise("full");
         if let Some(suppressed) = gateway.0.refusals.admit(Instant::now()) {
             let limit = gateway.settings().max_connections;
             tracing::warn!(limit, suppressed, "refused a browser: no more room, see MAX_CONNECTIONS");
@@ -71,6 +78,7 @@ pub(crate) async fn upgrade(
         answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
     let wish = requested(headers);
+    metrics.connected.rise(wish.name());
     let tracked = gateway.0.connections.token();
     tokio::spawn(async move {
         // Fails when the browser has left meanwhile.

@@ -4,11 +4,13 @@ pub mod answer;
 mod breaker;
 mod endpoint;
 mod error;
+mod metrics;
 mod rest;
 mod token;
 
 use std::time::Duration;
 
+use prometheus::proto::MetricFamily;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::login::{OpenId, QrCode, Scene, Ticket};
@@ -18,6 +20,7 @@ use tokio::time;
 
 use self::endpoint::Endpoint;
 pub use self::error::Error;
+use self::metrics::Metrics;
 use self::token::Tokens;
 
 /// The platform's API (docs/wechat.md).
@@ -72,6 +75,7 @@ pub struct Platform {
     people: Endpoint,
     /// One permit a QR code that is being made.
     places: Semaphore,
+    metrics: Metrics,
 }
 
 impl Platform {
@@ -91,10 +95,11 @@ impl Platform {
             builder = builder.no_proxy().tls_certs_only([]);
         }
         let http = builder.build().map_err(Error::unreachable)?;
-        let tokens = Tokens::new(http.clone(), account.clone());
-        let codes = Endpoint::of_each("/cgi-bin/qrcode/create", CALL_TIMEOUT);
-        let people = Endpoint::of_each("/cgi-bin/user/info", PERSON_TIMEOUT);
-        Ok(Self { http, account, tokens, codes, people, places: Semaphore::new(CODES_AT_ONCE) })
+        let metrics = Metrics::default();
+        let tokens = Tokens::new(http.clone(), account.clone(), &metrics);
+        let codes = Endpoint::of_each("/cgi-bin/qrcode/create", CALL_TIMEOUT, &metrics);
+        let people = Endpoint::of_each("/cgi-bin/user/info", PERSON_TIMEOUT, &metrics);
+        Ok(Self { http, account, tokens, codes, people, places: Semaphore::new(CODES_AT_ONCE), metrics })
     }
 
     /// Makes a temporary QR code whose scans carry `scene`, for `lifetime` (whole seconds, at most 30 days).
@@ -139,7 +144,11 @@ impl Platform {
             }
             Ok(QrCode { scene: scene.clone(), ticket, content: url })
         };
-        self.call(&self.codes, || self.http.post(&url).json(&request), read).await
+        let made = self.call(&self.codes, || self.http.post(&url).json(&request), read).await;
+        if made.as_ref().err().is_none_or(|error| !error.made_nothing()) {
+            self.metrics.code_made();
+        }
+        made
     }
 
     /// Looks a person up. A person who does not follow the account any more has nothing to tell.
@@ -181,6 +190,15 @@ impl Platform {
             outcome => outcome,
         };
         permit.settle(outcome.and_then(read))
+    }
+
+    /// What operators see of it.
+    pub(crate) fn metrics(&self) -> Vec<MetricFamily> {
+        for endpoint in [self.tokens.endpoint(), &self.codes, &self.people] {
+            self.metrics.set_breaker(endpoint.path(), endpoint.state());
+        }
+        self.metrics.set_token(self.tokens.times());
+        self.metrics.families()
     }
 
     /// Fetches the access token, unless a good one is held, and makes no call with it: for a diagnosis.

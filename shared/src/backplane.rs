@@ -19,6 +19,7 @@ mod stamp;
 
 use std::time::Duration;
 
+use prometheus::proto::MetricFamily;
 use uuid::Uuid;
 
 pub use self::budget::{Budget, Exhausted, LocalBudgets, NotRates, Rate, Rates};
@@ -213,6 +214,15 @@ impl Backplane {
     /// Not answered: nobody may believe the message. It may be bound all the same.
     pub async fn bind(&self, stamp: Stamp, message: MessageHash, life: Duration) -> Result<bool, Error> {
         either!(self, b => b.bind(stamp, message, life))
+    }
+
+    /// What operators see of the store; nothing where it is this process.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<MetricFamily> {
+        match self {
+            Self::Redis(redis) => redis.metrics(),
+            Self::Memory(_) => Vec::new(),
+        }
     }
 
     /// Whether the store answered lately and, in a process that watches logins, notices arrive. Answers at once.

@@ -83,7 +83,7 @@ mod tests {
     async fn asked(report: Report) -> Result<(), Unhealthy> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = admin::router(move || report.clone());
+        let router = admin::router("test", move || report.clone(), Vec::new);
         let server = tokio::spawn(async { axum::serve(listener, router).await });
         let answer = readiness(address, PATIENCE).await;
         server.abort();

@@ -3,7 +3,7 @@
 //!
 //! * [`login`]: the domain. The login record, its moves, and the secrets around it; imports nothing of ours.
 //! * [`backplane`]: what joins the replicas. One contract, two implementations: Redis and memory.
-//! * [`settings`], [`telemetry`], [`shutdown`], [`admin`], [`serve`]: from the first line of `main` to the last;
+//! * [`settings`], [`telemetry`], [`shutdown`], [`admin`], [`metrics`], [`serve`]: from the first line of `main` to the last;
 //!   [`healthcheck`]: asking a program that runs.
 //! * [`client`]: whose request it is, behind proxies. [`throttle`]: log lines that strangers can cause. [`random`]: the
 //!   system's randomness. [`day`]: the platform's days.
@@ -14,6 +14,7 @@ pub mod client;
 pub mod day;
 pub mod healthcheck;
 pub mod login;
+pub mod metrics;
 pub mod random;
 pub mod serve;
 pub mod settings;

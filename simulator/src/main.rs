@@ -63,5 +63,5 @@ async fn run(settings: &Settings, mut config: Config) -> io::Result<()> {
         true => Report { ready: false, wrong: vec!["draining"] },
     };
     let server = Server { public, admin, max_sockets: MAX_SOCKETS, departure };
-    server.run(router, admin::router(report), future::ready(())).await
+    server.run(router, admin::router("simulator", report, Vec::new), future::ready(())).await
 }

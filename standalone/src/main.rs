@@ -62,7 +62,7 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
     let simulator = simulator.map(Simulator::new).transpose().map_err(io::Error::other)?;
     let redeems = gateway.redeem_secret.is_some();
     let gateway = Gateway::new(gateway, backplane.clone(), departure.clone()).map_err(io::Error::other)?;
-    let callback = Callback::new(callback, backplane);
+    let callback = Callback::new(callback, backplane.clone());
     let mut router = gateway.router().merge(callback.router());
     if let Some(simulator) = &simulator {
         router = router.merge(simulator.router());
@@ -79,11 +79,16 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
         counts_last: checked.redis.is_some(),
     }
     .print();
-    let report = gateway.clone();
+    let (reporting, counting, counted) = (gateway.clone(), gateway.clone(), callback.clone());
+    let admin_router = admin::router(
+        "standalone",
+        move || reporting.report(),
+        move || [counting.metrics(), counted.metrics(), backplane.metrics()].concat(),
+    );
     let drain = gateway.drain();
     let leave = async move {
         tokio::join!(drain, callback.leave());
     };
     let server = Server { public, admin, max_sockets: gateway.max_sockets(), departure };
-    server.run(router, admin::router(move || report.report()), leave).await
+    server.run(router, admin_router, leave).await
 }

@@ -75,6 +75,11 @@ impl Breaker {
         }
     }
 
+    /// What it does at the moment, in a word.
+    pub(super) fn state(&self) -> &'static str {
+        self.kept().state.name(Instant::now())
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,6 +9,7 @@ use tokio::time::{self, Instant};
 use super::Error;
 use super::answer::Answer;
 use super::breaker::{Breaker, Permit};
+use super::metrics::{CallMetrics, Metrics};
 use super::rest::jittered;
 
 /// How often a call that finds the platform busy is made again before it counts as failed.
@@ -23,17 +24,28 @@ pub(super) struct Endpoint {
     /// For a call with its repetitions, from the first byte to the last.
     limit: Duration,
     breaker: Breaker,
+    metrics: CallMetrics,
 }
 
 impl Endpoint {
     /// A call of which each is made for one login.
-    pub(super) fn of_each(path: &'static str, limit: Duration) -> Self {
-        Self { path, limit, breaker: Breaker::of_each(path, limit) }
+    pub(super) fn of_each(path: &'static str, limit: Duration, metrics: &Metrics) -> Self {
+        Self { path, limit, breaker: Breaker::of_each(path, limit), metrics: metrics.of(path) }
     }
 
     /// A call of which each is made for all logins.
-    pub(super) fn of_all(path: &'static str, limit: Duration) -> Self {
-        Self { path, limit, breaker: Breaker::of_all(path, limit) }
+    pub(super) fn of_all(path: &'static str, limit: Duration, metrics: &Metrics) -> Self {
+        Self { path, limit, breaker: Breaker::of_all(path, limit), metrics: metrics.of(path) }
+    }
+
+    /// Its name.
+    pub(super) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// What its breaker does at the moment, in a word.
+    pub(super) fn state(&self) -> &'static str {
+        self.breaker.state()
     }
 
     /// Its address at the API whose base this is.
@@ -47,7 +59,7 @@ impl Endpoint {
     ///
     /// [`Error::Resting`]: nobody asks at the moment.
     pub(super) fn admit(&self) -> Result<Permit, Error> {
-        self.breaker.admit()
+        self.breaker.admit().inspect_err(|_| self.metrics.not_made.inc())
     }
 
     /// Asks, and asks again where the platform is busy. A time-out is not -1: the platform may have worked, so the call is
@@ -60,7 +72,10 @@ impl Endpoint {
         let (began, mut repeats) = (Instant::now(), 0);
         loop {
             let left = self.limit.saturating_sub(began.elapsed());
+            let timer = self.metrics.duration.start_timer();
             let answer = Answer::of(request().timeout(left)).await.and_then(Answer::read);
+            timer.observe_duration();
+            answer.as_ref().inspect_err(|error| self.metrics.failed(error)).ok();
             let pause = jittered(PAUSE * (1 << repeats), fraction());
             match answer {
                 // With less than half of the time another answer may not come in it.

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::breaker::Permit;
 use super::endpoint::Endpoint;
+use super::metrics::Metrics;
+use super::rest::since_1970;
 use super::{Account, CALL_TIMEOUT, Error};
 
 /// A token is fetched anew this long before its end. Above 300 s would be of no use, for the platform gives the same
@@ -50,6 +52,7 @@ type Fetch = watch::Receiver<Option<Result<Secret, Error>>>;
 #[derive(Clone, Debug)]
 struct Token {
     text: Secret,
+    asked: Instant,
     renew_at: Instant,
     ends: Instant,
 }
@@ -62,8 +65,8 @@ enum Source {
 
 impl Tokens {
     /// No token yet.
-    pub(super) fn new(http: reqwest::Client, account: Account) -> Self {
-        let endpoint = Endpoint::of_all("/cgi-bin/stable_token", CALL_TIMEOUT);
+    pub(super) fn new(http: reqwest::Client, account: Account, metrics: &Metrics) -> Self {
+        let endpoint = Endpoint::of_all("/cgi-bin/stable_token", CALL_TIMEOUT, metrics);
         Self(Arc::new(Inner { http, account, endpoint, held: Mutex::default() }))
     }
 
@@ -92,6 +95,21 @@ impl Tokens {
             }
         }
         Err(Error::TokenNotTaken)
+    }
+
+    /// How it is fetched.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
+    }
+
+    /// When the token that is held was fetched and when it ends, since 1970.
+    pub(super) fn times(&self) -> Option<(Duration, Duration)> {
+        let held = self.0.held();
+        let token = held.token.as_ref()?;
+        let (now, wall) = (Instant::now(), since_1970());
+        let ends = wall + token.ends.saturating_duration_since(now);
+        let ended = now.saturating_duration_since(token.ends);
+        Some((wall.saturating_sub(now.saturating_duration_since(token.asked)), ends.saturating_sub(ended)))
     }
 
     async fn other_than(&self, failed: Option<&Secret>) -> Result<Secret, Error> {
@@ -169,7 +187,7 @@ impl Token {
     /// A token that was asked for at `asked`, with what was left of its life.
     fn new(text: Secret, life: Duration, asked: Instant) -> Self {
         let ends = asked + life;
-        Self { text, renew_at: ends - MARGIN.min(life / 2), ends }
+        Self { text, asked, renew_at: ends - MARGIN.min(life / 2), ends }
     }
 }
 

@@ -75,6 +75,12 @@ impl Rates {
         self.0.is_empty()
     }
 
+    /// How many a day at most; `None` where no rate is of a day.
+    #[must_use]
+    pub fn per_day(&self) -> Option<u32> {
+        self.0.iter().filter(|rate| rate.period == Period::Day).map(|rate| rate.count.get()).min()
+    }
+
     /// The same rates, with `factor` times as many of each.
     #[must_use]
     pub fn times(&self, factor: NonZeroU32) -> Self {

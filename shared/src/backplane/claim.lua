@@ -18,11 +18,12 @@ if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'over', 0, ''} end
 if record[3] ~= ARGV[3] then return {'wrong_ticket', 0, ''} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local at = string.format('%.0f', now)
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
-redis.call('HSET', KEYS[1], 'state', 'scanned', 'openid', ARGV[4], 'scanned_at', string.format('%.0f', now))
+redis.call('HSET', KEYS[1], 'state', 'scanned', 'openid', ARGV[4], 'scanned_at', at)
 redis.call('PEXPIRE', KEYS[1], life)
 redis.call('PEXPIRE', KEYS[2], life)
-local notice = table.concat({ARGV[1], version, 'scanned', record[7], record[9]}, ' ')
+local notice = table.concat({ARGV[1], version, 'scanned', record[7], record[9], at}, ' ')
 if ARGV[5] == 'caller' then return {'claimed', life, record[6] .. ' ' .. notice} end
 redis.call('PUBLISH', record[6], notice)
 return {'claimed', life, ''}

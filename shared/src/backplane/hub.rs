@@ -80,6 +80,8 @@ struct Watcher {
     news: watch::Sender<News>,
     /// `None` where the store is this process, and once the login waits no more.
     keepsake: Option<Box<Keepsake>>,
+    /// When the latest news came.
+    told_at: Option<Instant>,
 }
 
 /// A login that is watched.
@@ -108,7 +110,7 @@ impl Hub {
         let since = Timestamp(0);
         let unknown = News { version: 0, standing: Standing::Waiting, connection, since };
         let (sender, news) = watch::channel(unknown);
-        let watcher = Watcher { connection, news: sender, keepsake: None };
+        let watcher = Watcher { connection, news: sender, keepsake: None, told_at: None };
         self.watchers().entry(login).or_insert_with(|| Vec::with_capacity(1)).push(watcher);
         LoginWatch { hub: self.clone(), login, connection, since, news, told: None }
     }
@@ -120,13 +122,16 @@ impl Hub {
                 if news.standing != Standing::Waiting {
                     watcher.keepsake = None;
                 }
-                watcher.news.send_if_modified(|known| match known.then(news) {
+                let is_news = watcher.news.send_if_modified(|known| match known.then(news) {
                     Some(now) => {
                         *known = now;
                         true
                     }
                     None => false,
                 });
+                if is_news {
+                    watcher.told_at = Some(Instant::now());
+                }
             }
         }
     }
@@ -220,6 +225,13 @@ impl LoginWatch {
                 return change;
             }
         }
+    }
+
+    /// When the latest news of it came to this process; `None` if none did.
+    #[must_use]
+    pub fn told_at(&self) -> Option<Instant> {
+        let watchers = self.hub.watchers();
+        watchers.get(&self.login)?.iter().find(|watcher| watcher.connection == self.connection)?.told_at
     }
 
     /// The login that is watched.

@@ -7,6 +7,7 @@ mod diagnosis;
 mod durable;
 mod inbox;
 mod keys;
+mod metrics;
 mod notices;
 mod records;
 mod scripts;
@@ -22,16 +23,18 @@ use fred::error::Error as FredError;
 use fred::interfaces::{HashesInterface, KeysInterface};
 use fred::types::scripts::Script;
 use fred::types::{FromValue, Value};
+use prometheus::proto::MetricFamily;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use self::connection::{ATTEMPTS, Connection};
+use self::connection::{ATTEMPTS, Connection, Watched};
 pub use self::diagnosis::{Diagnosis, Layout, Undiagnosed};
 use self::durable::Durable;
 use self::inbox::Inbox;
 pub use self::inbox::read_notice;
 use self::keys::{Keys, login_keys};
+use self::metrics::Metrics;
 use self::notices::Notices;
 use self::records::Records;
 use self::scripts::{SETTLE_TIMEOUT, Scripts, evaluate};
@@ -94,6 +97,7 @@ pub struct RedisBackplane {
     hub: Arc<Hub>,
     scripts: Arc<Scripts>,
     notices: Arc<Notices>,
+    metrics: Arc<Metrics>,
     /// For when the server does not answer.
     alone: Arc<LocalBudgets>,
     /// Ends the background tasks with the last clone.
@@ -110,9 +114,12 @@ impl RedisBackplane {
     /// [`Backplane::is_reachable`](crate::backplane::Backplane::is_reachable).
     pub fn connect(url: &Secret, role: Role, settings: &BackplaneSettings) -> Result<Self, MalformedUrl> {
         let tasks = CancellationToken::new();
-        let commands = Connection::open(url, COMMAND_EVENTS, ATTEMPTS, &tasks)?;
+        let metrics = Arc::<Metrics>::default();
+        let watched = |name| Watched { name, metrics: metrics.clone() };
+        let commands = Connection::open(url, COMMAND_EVENTS, ATTEMPTS, watched("commands"), &tasks)?;
         let replicas = NonZeroU8::new(settings.replication_wait);
-        let durable = replicas.map(|replicas| Durable::open(url, replicas, &tasks)).transpose()?;
+        let durable =
+            replicas.map(|replicas| Durable::open(url, replicas, watched("durable"), &tasks)).transpose()?;
         let (hub, scripts, alone) = (Arc::<Hub>::default(), Arc::<Scripts>::default(), Arc::default());
         let notices = Arc::new(Notices::by(commands.client().clone()));
         let inbox = match role {
@@ -123,18 +130,23 @@ impl RedisBackplane {
                     hub: hub.clone(),
                     scripts: scripts.clone(),
                     notices: notices.clone(),
+                    metrics: metrics.clone(),
                 };
-                Some(Inbox::open(url, records, &tasks)?)
+                Some(Inbox::open(url, records, watched("inbox"), &tasks)?)
             }
         };
         let _tasks = Arc::new(tasks.drop_guard());
-        Ok(Self { commands, durable, inbox, hub, scripts, notices, alone, _tasks })
+        Ok(Self { commands, durable, inbox, hub, scripts, notices, metrics, alone, _tasks })
     }
 
     pub(super) fn is_reachable(&self) -> bool {
         self.commands.is_reachable()
             && self.durable.as_ref().is_none_or(Durable::is_reachable)
             && self.inbox.as_ref().is_none_or(Inbox::is_reachable)
+    }
+
+    pub(super) fn metrics(&self) -> Vec<MetricFamily> {
+        self.metrics.families(self.is_reachable())
     }
 
     fn client(&self) -> &Client {
@@ -375,7 +387,7 @@ impl RedisBackplane {
         let Some(durable) = &self.durable else { return self.run(script, keys, arguments).await };
         let mut arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
         arguments.push(WRITE_ANYWAY.into());
-        durable.evaluate(script, keys, arguments, needs_copies).await
+        self.metrics.time(durable.evaluate(script, keys, arguments, needs_copies)).await
     }
 
     async fn run<R: FromValue>(
@@ -385,7 +397,7 @@ impl RedisBackplane {
         arguments: Vec<impl Into<Value>>,
     ) -> Result<R, Error> {
         let arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
-        evaluate(self.client(), script, keys, arguments, SETTLE_TIMEOUT).await
+        self.metrics.time(evaluate(self.client(), script, keys, arguments, SETTLE_TIMEOUT)).await
     }
 }
 

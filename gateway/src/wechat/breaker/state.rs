@@ -139,6 +139,15 @@ impl State {
         }
     }
 
+    /// The phase in a word. Once a rest is over the next call is the probe, whenever that comes.
+    pub(super) fn name(&self, now: Instant) -> &'static str {
+        match &self.phase {
+            Phase::Working => "working",
+            Phase::Resting { until, .. } if now < *until => "resting",
+            Phase::Resting { .. } | Phase::Probing { .. } => "probing",
+        }
+    }
+
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.era += 1;

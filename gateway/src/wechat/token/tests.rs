@@ -61,7 +61,8 @@ async fn a_renewal_that_fails_costs_nobody_the_token_that_is_good_yet() {
     // Nobody listens there.
     let tokens = platform("http://127.0.0.1:1".to_owned()).tokens;
     let (text, renew_at) = (secret("old"), Instant::now());
-    tokens.0.held().token = Some(Token { text, renew_at, ends: renew_at + Duration::from_secs(60) });
+    tokens.0.held().token =
+        Some(Token { text, asked: renew_at, renew_at, ends: renew_at + Duration::from_secs(60) });
     assert_eq!(tokens.get().await.unwrap(), secret("old"));
     let mut renewal = tokens.0.held().fetch.clone().expect("a fetch is under way");
     assert_eq!(tokens.get().await.unwrap(), secret("old"));
@@ -97,7 +98,7 @@ async fn a_renewal_that_began_before_the_token_failed_proves_nothing() {
     let gate = Arc::new(Semaphore::new(0));
     let tokens = giving(&["old", "new"], gate.clone()).await;
     let (text, renew_at) = (secret("old"), Instant::now());
-    tokens.0.held().token = Some(Token { text, renew_at, ends: renew_at + LIFE });
+    tokens.0.held().token = Some(Token { text, asked: renew_at, renew_at, ends: renew_at + LIFE });
     assert_eq!(tokens.get().await.unwrap(), secret("old"), "and its renewal begins");
     let failed = secret("old");
     let replaced = async {

@@ -16,6 +16,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Metrics;
 use super::{MalformedUrl, malformed};
 use crate::settings::Secret;
 
@@ -40,6 +41,13 @@ const REDIRECTIONS: u32 = 0;
 /// Between two lines about the same outage.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
+/// What a connection is for, and where its fate is counted.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) name: &'static str,
+    pub(super) metrics: Arc<Metrics>,
+}
+
 /// A client with its watchdog.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
@@ -56,16 +64,18 @@ impl Connection {
         url: &Secret,
         events: usize,
         attempts: u32,
+        watched: Watched,
         tasks: &CancellationToken,
     ) -> Result<Self, MalformedUrl> {
         let client = client(url, events, attempts, FirstTry::IsOneOfMany)?;
+        let connects = client.reconnect_rx();
         client.connect();
         let connection = Self { client, reachable: Arc::default(), signs_of_life: Arc::default() };
-        let (watched, tasks) = (connection.clone(), tasks.clone());
+        let (kept, tasks) = (connection.clone(), tasks.clone());
         tokio::spawn(async move {
-            keep_up("watchdog", &watched.reachable, &tasks, watched.watch()).await;
+            keep_up("watchdog", &kept.reachable, &tasks, kept.watch(&watched, connects)).await;
             // Nothing hangs on the answer: the process is ending, or the backplane was dropped.
-            let _ = time::timeout(LOOK_TIMEOUT, watched.client.quit()).await;
+            let _ = time::timeout(LOOK_TIMEOUT, kept.client.quit()).await;
         });
         Ok(connection)
     }
@@ -86,13 +96,19 @@ impl Connection {
 
     /// Looks at the server for ever, and breaks a connection that is up but silent: the library itself never notices
     /// one as long as commands are written to it.
-    async fn watch(&self) {
+    async fn watch(&self, watched: &Watched, mut connects: Receiver<Server>) {
         let mut errors = self.client.error_rx();
+        let mut is_first = true;
         let mut misses = 0;
         let mut complained: Option<Instant> = None;
         loop {
             let signs = self.signs_of_life.load(Ordering::Relaxed);
             let look = self.look().await;
+            for _ in 0..events(&mut connects) {
+                if !std::mem::take(&mut is_first) {
+                    watched.metrics.reconnects.rise(watched.name);
+                }
+            }
             // In a Cluster one node's answer says nothing of the others.
             let lives = !self.client.is_clustered() && self.signs_of_life.load(Ordering::Relaxed) != signs;
             misses = if lives || matches!(look, Ok(Ok(()))) { 0 } else { misses + 1 };
@@ -101,7 +117,9 @@ impl Connection {
                 tracing::info!("Redis answers");
             }
             if misses >= MISSES {
-                self.reachable.store(false, Ordering::Relaxed);
+                if self.reachable.swap(false, Ordering::Relaxed) {
+                    watched.metrics.outages.rise(watched.name);
+                }
                 if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
                     complained = Some(Instant::now());
                     let why = why(&look, &mut errors);
@@ -135,6 +153,18 @@ impl Connection {
             }
         }
         Ok(Ok(()))
+    }
+}
+
+/// How many events wait in a queue.
+fn events(queue: &mut Receiver<Server>) -> u64 {
+    let mut number = 0;
+    loop {
+        match queue.try_recv() {
+            Ok(_) => number += 1,
+            Err(TryRecvError::Lagged(missed)) => number += missed,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return number,
+        }
     }
 }
 

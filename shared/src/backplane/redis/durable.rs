@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Connection;
+use super::connection::{Connection, Watched};
 use super::scripts::{MOVE_TIMEOUT, SETTLE_TIMEOUT, late, read};
 use super::settling::settled;
 use super::{COMMAND_EVENTS, MalformedUrl};
@@ -53,10 +53,11 @@ impl Durable {
     pub(super) fn open(
         url: &Secret,
         replicas: NonZeroU8,
+        watched: Watched,
         tasks: &CancellationToken,
     ) -> Result<Self, MalformedUrl> {
         // One attempt: WAIT speaks of what its own connection has written, so it must never be said on another.
-        let connection = Connection::open(url, COMMAND_EVENTS, 1, tasks)?;
+        let connection = Connection::open(url, COMMAND_EVENTS, 1, watched, tasks)?;
         Ok(Self {
             connection,
             replicas,

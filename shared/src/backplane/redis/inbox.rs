@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::MalformedUrl;
-use super::connection::{ATTEMPTS, Connection, keep_up};
+use super::connection::{ATTEMPTS, Connection, Watched, keep_up};
 use super::keys::Keys;
 use super::notices::is_refused;
 use super::records::Records;
@@ -57,9 +57,10 @@ impl Inbox {
     pub(super) fn open(
         url: &Secret,
         records: Records,
+        watched: Watched,
         tasks: &CancellationToken,
     ) -> Result<Self, MalformedUrl> {
-        let connection = Connection::open(url, QUEUED_NOTICES, ATTEMPTS, tasks)?;
+        let connection = Connection::open(url, QUEUED_NOTICES, ATTEMPTS, watched, tasks)?;
         let inbox = Self { name: Keys::inbox(Uuid::new_v4()).into(), connection, subscribed: Arc::default() };
         let reader = Reader { inbox: inbox.clone(), records };
         let tasks = tasks.clone();
@@ -119,8 +120,11 @@ impl Reader {
         loop {
             match notices.recv().await.map(|message| message.value) {
                 Ok(value) if value.as_str().as_deref() == Some(PROBE) => {}
-                Ok(value) => match value.as_str().as_deref().and_then(read_notice) {
-                    Some((login, news)) => self.records.hub.tell(login, news),
+                Ok(value) => match value.as_str().as_deref().and_then(read_notice_and_time) {
+                    Some((login, news, claimed_at)) => {
+                        self.records.hub.tell(login, news);
+                        claimed_at.inspect(|at| self.records.metrics.noticed(*at));
+                    }
                     None => tracing::warn!("a notice makes no sense: does another program use our channel?"),
                 },
                 Err(end) => return end,
@@ -201,11 +205,16 @@ impl Reader {
 /// script of ours publishes.
 #[must_use]
 pub fn read_notice(notice: &str) -> Option<(RecordId, News)> {
+    read_notice_and_time(notice).map(|(login, news, _)| (login, news))
+}
+
+/// A notice of a claim also says when that was. Only the metrics ask for it, so what cannot be read there does no harm.
+fn read_notice_and_time(notice: &str) -> Option<(RecordId, News, Option<Timestamp>)> {
     let mut words = notice.split(' ');
     let mut word = || words.next();
     let login = RecordId::parse(word()?)?;
     let news = news(word()?, word()?, word()?, word()?)?;
-    Some((login, news))
+    Some((login, news, word().and_then(|at| at.parse().ok()).map(Timestamp)))
 }
 
 pub(super) fn news(version: &str, state: &str, connection: &str, since: &str) -> Option<News> {

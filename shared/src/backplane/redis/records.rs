@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::inbox::news;
 use super::keys::{Keys, login_keys};
+use super::metrics::Metrics;
 use super::notices::Notices;
 use super::number;
 use super::scripts::{SETTLE_TIMEOUT, Scripts, evaluate};
@@ -34,6 +35,7 @@ pub(super) struct Records {
     pub(super) hub: Arc<Hub>,
     pub(super) scripts: Arc<Scripts>,
     pub(super) notices: Arc<Notices>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Records {
@@ -88,6 +90,7 @@ impl Records {
             records.hmget::<(), _, _>(Keys::login(*login), fields).await.map_err(Error::Unavailable)?;
         }
         let records: Vec<Vec<Option<String>>> = records.all().await.map_err(Error::Unavailable)?;
+        self.metrics.read_again.inc_by(records.len() as u64);
         let stored = records.iter().map(|record| match record.as_slice() {
             [Some(version), Some(state), Some(connection), Some(since)] => {
                 news(version, state, connection, since)
@@ -138,6 +141,7 @@ impl Records {
         let [version, state, connection, since, outcome, notice]: [String; 6] =
             answer.try_into().map_err(|_| Error::Nonsense("a record that was written again"))?;
         if outcome == "written" {
+            self.metrics.restored.inc();
             tracing::info!(%login, "wrote a login again that Redis had lost");
         }
         self.notices.tell(&notice).await;
