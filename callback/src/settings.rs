@@ -44,7 +44,7 @@ pub struct Settings {
     /// The address of the public listener, for the platform
     #[arg(long, env = "CALLBACK_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
     pub callback_listen: SocketAddr,
-    /// The address of the admin listener, for health checks; never in public
+    /// The address of the admin listener, for health checks and metrics; never in public
     #[arg(long, env = "ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9091")]
     pub admin_listen: SocketAddr,
     /// The account.

@@ -127,7 +127,7 @@ pub struct Settings {
     /// The address of the public listener, such as 0.0.0.0:8080
     #[arg(long, env = "GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub gateway_listen: SocketAddr,
-    /// The address of the operators' listener (health), such as 0.0.0.0:9090
+    /// The address of the operators' listener (health and metrics), such as 0.0.0.0:9090
     #[arg(long, env = "ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
     pub admin_listen: SocketAddr,
     /// The base URL of the platform's API, such as https://api.weixin.qq.com, or the simulator's

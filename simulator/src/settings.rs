@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     /// The address of the public listener, for the gateway and for phones
     #[arg(long, env = "SIMULATOR_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8082")]
     pub(crate) simulator_listen: SocketAddr,
-    /// The address of the admin listener, for health checks; never in public
+    /// The address of the admin listener, for health checks and metrics; never in public
     #[arg(long, env = "ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9092")]
     pub(crate) admin_listen: SocketAddr,
     /// The app id of the account that is played, such as wx0123456789abcdef

@@ -48,7 +48,7 @@ pub(crate) struct Settings {
     /// The address of the public listener, such as 127.0.0.1:8080
     #[arg(long, env = "STANDALONE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) standalone_listen: SocketAddr,
-    /// The address of the operators' listener (health), such as 127.0.0.1:9090
+    /// The address of the operators' listener (health and metrics), such as 127.0.0.1:9090
     #[arg(long, env = "ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub(crate) admin_listen: SocketAddr,
     /// The word for whether the simulated WeChat may be inside: auto, on or off

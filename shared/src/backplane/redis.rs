@@ -304,10 +304,10 @@ impl RedisBackplane {
     pub(super) async fn redeemable(&self, code: &Code) -> Result<Option<(Scan, Duration)>, Error> {
         let fields = ["state", "code_hash", "nonce", "openid", "scanned_at", "life"];
         let key = Keys::login(code.login());
-        let record: Vec<Option<String>> = settled(SETTLE_TIMEOUT, || async {
+        let asked = settled(SETTLE_TIMEOUT, || async {
             self.client().hmget(&key, fields.to_vec()).await.map_err(Error::Unavailable)
-        })
-        .await?;
+        });
+        let record: Vec<Option<String>> = self.metrics.time(asked).await?;
         let [Some(state), Some(hash), Some(nonce), Some(openid), Some(at), Some(life)] = record.as_slice()
         else {
             return Ok(None);
