@@ -251,6 +251,7 @@ async fn refreshes_and_resumes_are_told_apart() {
     assert_eq!(first.error().await, "replaced");
     stack.scan(&content, &somebodys_openid()).await;
     second.success().await;
+    assert_eq!(Scrape::of_all(&stack.gateways).await.value("sessions_waiting"), 0.0, "it is scanned");
     second.refresh().await;
     second.success().await;
     let mut third = Browser::resume(&stack.url(), &session).await;
@@ -277,7 +278,6 @@ async fn refreshes_and_resumes_are_told_apart() {
         ],
     )
     .await;
-    assert_eq!(Scrape::of_all(&stack.gateways).await.value("sessions_waiting"), 0.0);
 }
 
 #[tokio::test]
