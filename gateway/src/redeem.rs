@@ -1,5 +1,7 @@
 //! `POST /api/redeem`: the application's server turns the one-time code into who logged in.
 
+mod spending;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
@@ -15,9 +17,9 @@ use shared::login::{Code, Scan};
 use shared::settings::Secret;
 use subtle::ConstantTimeEq;
 use tokio::task::JoinError;
-use tokio::time::{self, Instant};
-use uuid::Uuid;
+use tokio::time;
 
+use self::spending::spend;
 use crate::Gateway;
 use crate::wechat::Person;
 
@@ -25,9 +27,6 @@ use crate::wechat::Person;
 pub(crate) const REQUEST_MAX: usize = 4096;
 /// For the request to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// For finding out whether the code was spent, once it may have been. Only this request can.
-const SPEND_TIME: Duration = Duration::from_secs(8);
-const SPEND_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// What passes at most between counting a login and spending its code: the number must be remembered that much longer.
 const COUNTED_BEFORE: Duration = Duration::from_secs(15);
 /// For looking the person up: nice to have, so not worth an application's time-out.
@@ -168,18 +167,6 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
         scanned_at: rfc3339(scan.at.0),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(identity)).into_response())
-}
-
-/// Spends the code. An answer that was lost is asked for again, for the code may be spent, and then nobody else can learn
-/// whose it was.
-async fn spend(gateway: Gateway, code: Code) -> Result<Option<Scan>, backplane::Error> {
-    let (request, until) = (Uuid::new_v4(), Instant::now() + SPEND_TIME);
-    loop {
-        match gateway.backplane().redeem(&code, request).await {
-            Err(_) if Instant::now() < until => time::sleep(SPEND_AGAIN_AFTER).await,
-            answer => return answer,
-        }
-    }
 }
 
 /// In constant time, whatever is wrong with the token.

@@ -177,9 +177,21 @@ impl Backplane {
     ///
     /// # Errors
     ///
-    /// Not answered; only the same request can find out whether the code was spent.
+    /// Not answered; only the same request can find out whether the code was spent, and only it can
+    /// [give it back](Self::withdraw).
     pub async fn redeem(&self, code: &Code, request: Uuid) -> Result<Option<Scan>, Error> {
         either!(self, b => b.redeem(code, request))
+    }
+
+    /// Gives back the `code` that `request` may have spent, for a request whose answer was not told and never will be: the
+    /// code is as good as before, unless another request has spent it. `request` spends it no more, not even by a move of
+    /// its own that is still under way.
+    ///
+    /// # Errors
+    ///
+    /// Not answered; asking again is safe.
+    pub async fn withdraw(&self, code: &Code, request: Uuid) -> Result<(), Error> {
+        either!(self, b => b.withdraw(code, request))
     }
 
     /// Takes one from every budget, or none if one of them is used up. All replicas share them; while the store does not

@@ -1,5 +1,7 @@
 //! The system's randomness, for whatever must not be guessed, and for what must not happen everywhere at once.
 
+use std::time::Duration;
+
 /// `N` random bytes, at most 256.
 ///
 /// # Panics
@@ -16,6 +18,12 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 #[must_use]
 pub fn fraction() -> f64 {
     f64::from(u32::from_ne_bytes(bytes())) / f64::from(u32::MAX)
+}
+
+/// Between half and one and a half times as long, by lot.
+#[must_use]
+pub fn jittered(time: Duration) -> Duration {
+    time.mul_f64(0.5 + fraction())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Redis, real and broken on command.
 
 mod cluster;
+mod follower;
 mod secured;
 mod sentinel;
 
@@ -15,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 
 pub use self::cluster::{Migration, RedisCluster};
+pub use self::follower::RedisFollower;
 pub use self::secured::SecuredRedis;
 pub use self::sentinel::RedisSentinel;
 use crate::child::Child;

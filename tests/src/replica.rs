@@ -201,6 +201,11 @@ impl Replica {
         bounded(self.backplane.redeem(code, request)).await
     }
 
+    /// A request that could not be answered gives the code back.
+    pub async fn withdraws(&self, code: &Code, request: Uuid) {
+        bounded(self.backplane.withdraw(code, request)).await;
+    }
+
     /// Looks up what a code would redeem.
     pub async fn looks_up(&self, code: &Code) -> Option<(Scan, Duration)> {
         bounded(self.backplane.redeemable(code)).await

@@ -201,6 +201,13 @@ impl MemoryBackplane {
         self.store().record(code.login(), now)?.redeem(&code.hash(), request, now)
     }
 
+    pub(super) fn withdraw(&self, code: &Code, request: Uuid) {
+        let now = self.clock.now();
+        if let Some(record) = self.store().record(code.login(), now) {
+            record.withdraw(&code.hash(), request);
+        }
+    }
+
     pub(super) fn bind(&self, stamp: Stamp, message: MessageHash, life: Duration) -> bool {
         let now = self.clock.now();
         let mut store = self.store();

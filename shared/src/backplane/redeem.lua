@@ -1,10 +1,12 @@
--- The application spends a code. One request gets the scan, and gets it again if it asks again.
+-- The application spends a code. One request gets the scan, and gets it again if it asks again. One that was withdrawn
+-- gets nothing.
 -- KEYS: login, scene
 -- ARGV: code_hash, request, 'write' where a repeat must write something
 -- Returns nothing, or {nonce, openid, scanned_at}.
 local record = redis.call('HMGET', KEYS[1],
-  'state', 'code_hash', 'nonce', 'openid', 'scanned_at', 'redeemed_by', 'life')
-if record[2] ~= ARGV[1] then return false end
+  'state', 'code_hash', 'nonce', 'openid', 'scanned_at', 'redeemed_by', 'life',
+  'withdrawn:' .. ARGV[2])
+if record[2] ~= ARGV[1] or record[8] then return false end
 if record[1] == 'scanned' then
   redis.call('HINCRBY', KEYS[1], 'version', 1)
   redis.call('HSET', KEYS[1], 'state', 'redeemed', 'redeemed_by', ARGV[2])

@@ -328,6 +328,13 @@ impl RedisBackplane {
         answer.map(|(nonce, openid, at)| scan(code.login(), &nonce, &openid, at)).transpose()
     }
 
+    /// No replica is waited for: what a failover takes back of it is a code that is spent for nothing.
+    pub(super) async fn withdraw(&self, code: &Code, request: Uuid) -> Result<(), Error> {
+        let arguments = vec![code.hash().text(), request.to_string()];
+        let keys = vec![Keys::login(code.login())];
+        self.run::<u64>(&self.scripts.withdraw, keys, arguments).await.map(drop)
+    }
+
     pub(super) async fn take(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
         let outcome: Result<(u64, u64), Error> = self.change_budgets(budgets, 1).await;
         match outcome {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! waiting --scan--> scanned --redeem--> redeemed     waiting --refresh--> waiting (new scene)
+//! redeemed --withdraw--> scanned (by the request that redeemed it and could not be answered)
 //! waiting --scene's time over--> expired (not a move: a waiting record whose scene cannot be claimed any more)
 //! expired --refresh--> waiting                       any --life over--> gone
 //! ```
@@ -145,6 +146,8 @@ pub struct LoginRecord {
     life: Duration,
     gone_at: Timestamp,
     state: LoginState,
+    /// Requests that gave the code back and get it no more.
+    withdrawn: Vec<Uuid>,
 }
 
 impl LoginRecord {
@@ -160,7 +163,8 @@ impl LoginRecord {
     ) -> Self {
         let id = code.scene.login();
         let state = waiting(code, deadlines, now);
-        Self { id, version: 1, owner, since: now, code_hash, life, gone_at: now.after(life), state }
+        let (gone_at, withdrawn) = (now.after(life), Vec::new());
+        Self { id, version: 1, owner, since: now, code_hash, life, gone_at, state, withdrawn }
     }
 
     /// A person scanned `scene`.
@@ -220,9 +224,10 @@ impl LoginRecord {
     }
 
     /// The application redeems the code whose hash is `code`; `token` names the request, so that the same request
-    /// repeated gets the same answer. `None`: the code is wrong, not scanned yet, or was spent by another request.
+    /// repeated gets the same answer. `None`: the code is wrong, not scanned yet, or was spent by another request, or this
+    /// one has given it back.
     pub fn redeem(&mut self, code: &CodeHash, token: Uuid, now: Timestamp) -> Option<Scan> {
-        if self.code_hash != *code {
+        if self.code_hash != *code || self.withdrawn.contains(&token) {
             return None;
         }
         match &self.state {
@@ -234,6 +239,21 @@ impl LoginRecord {
                 self.moved(now);
                 Some(scan)
             }
+        }
+    }
+
+    /// The request `token` could not be answered: it gives the code back if it spent it, and never spends it any more. The
+    /// record lives no longer for it.
+    pub fn withdraw(&mut self, code: &CodeHash, token: Uuid) {
+        if self.code_hash != *code || self.withdrawn.contains(&token) {
+            return;
+        }
+        self.withdrawn.push(token);
+        if let LoginState::Redeemed(scan, spent_by) = &self.state
+            && *spent_by == token
+        {
+            self.state = LoginState::Scanned(scan.clone());
+            self.version += 1;
         }
     }
 

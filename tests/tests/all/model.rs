@@ -13,7 +13,7 @@ use uuid::Uuid;
 const SEQUENCES: u32 = 100;
 const MOVES: usize = 60;
 const PEOPLE: usize = 3;
-const REQUESTS: usize = 2;
+const REQUESTS: usize = 4;
 const STAMPS: usize = 3;
 const MESSAGES: [&str; 2] = ["one", "another"];
 
@@ -25,6 +25,7 @@ enum Move {
     Resume { login: usize },
     Claim { code: usize, ticket: usize, by: usize },
     Redeem { login: usize, request: usize },
+    Withdraw { login: usize, request: usize },
     LookUp { login: usize },
     Count { by: usize, login: usize },
     Forget { person: usize, message: usize },
@@ -42,6 +43,7 @@ fn any_move() -> impl Strategy<Value = Move> {
         6 => (any(), any()).prop_map(|(code, by)| Move::Claim { code, ticket: code, by }),
         1 => (any(), any(), any()).prop_map(|(code, ticket, by)| Move::Claim { code, ticket, by }),
         3 => (any(), any()).prop_map(|(login, request)| Move::Redeem { login, request }),
+        1 => (any(), any()).prop_map(|(login, request)| Move::Withdraw { login, request }),
         1 => any().prop_map(|login| Move::LookUp { login }),
         3 => (any(), any()).prop_map(|(by, login)| Move::Count { by, login }),
         1 => (any(), any()).prop_map(|(person, message)| Move::Forget { person, message }),
@@ -193,6 +195,10 @@ impl Side {
                     Some(scan) => Answer::Scan { by: scan.by, scene: scan.scene.expose() },
                     None => Answer::Unknown,
                 }
+            }
+            Move::Withdraw { login, request } => {
+                self.replica.withdraws(&session(login).code(), world.requests[request % REQUESTS]).await;
+                Answer::Done
             }
             Move::LookUp { login } => match self.replica.looks_up(&session(login).code()).await {
                 Some((scan, _)) => Answer::Scan { by: scan.by, scene: scan.scene.expose() },

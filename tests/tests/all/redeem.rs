@@ -8,13 +8,17 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::json;
 use tests::http;
 use tests::patience::until;
+use tests::program::setting;
+use tests::redis::RedisFollower;
 use tests::relay::Direction;
-use tests::stack::{Stack, is_well, somebodys_openid};
+use tests::stack::{Plan, Stack, is_well, somebodys_openid};
 
 use crate::bounds::{faults, sent, small};
 
 /// Longer than one command of Redis may take.
 const SILENCE: Duration = Duration::from_millis(2200);
+/// For a redeem that is refused after the code was spent: the gateway tries on for 8 s, and then gives the code back.
+const REFUSAL_TIME: Duration = Duration::from_secs(25);
 /// The largest request to redeem.
 const REDEEM_MAX: usize = 4096;
 
@@ -53,6 +57,24 @@ async fn a_redeem_while_redis_is_away_is_told_to_come_back_and_the_code_stays_go
     assert_eq!(stack.application().try_redeem(&code).await, Err(StatusCode::GONE));
 }
 
+/// The scripts that Redis was asked for.
+async fn scripts_run(stack: &Stack) -> u64 {
+    let stats = stack.redis.ask(&["INFO", "commandstats"]).await;
+    let calls = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:calls="));
+    calls.map_or(0, |line| line[22..].split(',').next().unwrap().parse::<u64>().unwrap())
+}
+
+/// What has become of every login there is.
+async fn states(stack: &Stack) -> Vec<String> {
+    let records = stack.redis.ask(&["KEYS", "*:login"]).await;
+    let states = records.lines().map(async |record| stack.redis.ask(&["HGET", record, "state"]).await);
+    join_all(states).await
+}
+
+async fn are_spent(stack: &Stack) -> bool {
+    states(stack).await.iter().all(|state| state == "redeemed")
+}
+
 /// How the answer of the move that spends the code gets lost.
 enum Loss {
     /// Its connection breaks.
@@ -67,26 +89,16 @@ async fn a_lost_answer_is_made_up_for(loss: Loss) {
     // A script that Redis does not know takes two commands, and the first has no effect.
     stack.application().redeem(&code_of(&stack, &person).await).await;
     let code = code_of(&stack, &person).await;
-    let records = stack.redis.ask(&["KEYS", "*:login"]).await;
-    let is_spent = async || {
-        let states = records.lines().map(async |record| stack.redis.ask(&["HGET", record, "state"]).await);
-        join_all(states).await.iter().all(|state| state == "redeemed")
-    };
-    let counts = async || {
-        let stats = stack.redis.ask(&["INFO", "commandstats"]).await;
-        let calls = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:calls="));
-        calls.map_or(0, |line| line[22..].split(',').next().unwrap().parse::<u64>().unwrap())
-    };
     // The person is looked up before the code is spent: long enough to hold the replies in between, and too short for the
     // gateway to find that its connection is silent.
     faults(&stack, json!({ "latency_ms": 500 })).await;
-    let before = counts().await;
+    let before = scripts_run(&stack).await;
     let application = stack.application();
     let redeems = application.try_redeem(&code);
     let loses = async {
-        until("the login's number to be asked for", async || counts().await > before).await;
+        until("the login's number to be asked for", async || scripts_run(&stack).await > before).await;
         stack.redis.relay().hold(Direction::Replies);
-        until("the code to be spent", is_spent).await;
+        until("the code to be spent", async || are_spent(&stack).await).await;
         if matches!(loss, Loss::Silent) {
             tokio::time::sleep(SILENCE).await;
         }
@@ -108,6 +120,63 @@ async fn f2_a_redeem_whose_answer_was_lost_with_its_connection_gets_the_identity
 #[tokio::test]
 async fn f2_a_redeem_whose_answer_never_came_gets_the_identity_once() {
     a_lost_answer_is_made_up_for(Loss::Silent).await;
+}
+
+/// Redeems a code, and awaits what `breaks` makes of it: a refusal after the code was spent.
+async fn is_refused_after_the_spending(stack: &Stack, code: &str, breaks: impl Future<Output = ()>) {
+    let request = redeem(stack, json!({ "code": code }).to_string()).timeout(REFUSAL_TIME);
+    let (refusal, ()) = tokio::join!(request.send(), breaks);
+    assert_eq!(refusal.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn f2_a_redeem_that_no_replica_has_is_refused_and_the_code_stays_good() {
+    let settings = vec![setting("REPLICATION_WAIT", "1")];
+    let stack = Plan { gateways: 1, callbacks: 1, settings, ..Plan::default() }.start().await;
+    let mut replica = RedisFollower::of(&stack.redis).await;
+    let person = somebodys_openid();
+    stack.application().redeem(&code_of(&stack, &person).await).await;
+    let code = code_of(&stack, &person).await;
+    // The replica goes between the count, which it must have, and the spending.
+    faults(&stack, json!({ "latency_ms": 1500 })).await;
+    let before = scripts_run(&stack).await;
+    is_refused_after_the_spending(&stack, &code, async {
+        until("the login to be counted", async || scripts_run(&stack).await > before).await;
+        replica.has_all_of(&stack.redis).await;
+        replica.pause();
+        until("the code to be spent", async || are_spent(&stack).await).await;
+    })
+    .await;
+    assert!(!are_spent(&stack).await, "it is given back before the application is told");
+    replica.unpause();
+    replica.has_all_of(&stack.redis).await;
+    let identity = stack.application().redeem(&code).await;
+    assert_eq!((identity.openid, identity.login_count), (person, 2));
+    assert_eq!(stack.application().try_redeem(&code).await, Err(StatusCode::GONE));
+}
+
+#[tokio::test]
+async fn f2_a_code_whose_spending_could_not_be_answered_is_good_again_when_redis_is_back() {
+    let stack = small(&[]).await;
+    let person = somebodys_openid();
+    stack.application().redeem(&code_of(&stack, &person).await).await;
+    let code = code_of(&stack, &person).await;
+    faults(&stack, json!({ "latency_ms": 500 })).await;
+    let before = scripts_run(&stack).await;
+    is_refused_after_the_spending(&stack, &code, async {
+        until("the login's number to be asked for", async || scripts_run(&stack).await > before).await;
+        stack.redis.relay().hold(Direction::Replies);
+        until("the code to be spent", async || are_spent(&stack).await).await;
+        stack.redis.relay().cut();
+    })
+    .await;
+    assert!(are_spent(&stack).await, "nobody can give it back yet");
+    stack.redis.relay().heal();
+    until("the code to be given back", async || !are_spent(&stack).await).await;
+    is_well(&stack.gateways[0]).await;
+    let identity = stack.application().redeem(&code).await;
+    assert_eq!((identity.openid, identity.login_count), (person, 2));
+    assert_eq!(stack.application().try_redeem(&code).await, Err(StatusCode::GONE));
 }
 
 #[tokio::test]

@@ -21,10 +21,10 @@ use super::connection::{ATTEMPTS, Connection, Watched, keep_up};
 use super::keys::Keys;
 use super::notices::is_refused;
 use super::records::Records;
-use super::settling::jittered;
 use crate::backplane::Error;
 use crate::backplane::hub::{News, Standing};
 use crate::login::{ConnectionId, RecordId, Timestamp};
+use crate::random::jittered;
 use crate::settings::Secret;
 
 /// Records read in one go after an outage; small, so that moves are not kept waiting behind them.

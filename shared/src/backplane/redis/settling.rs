@@ -6,7 +6,7 @@ use fred::error::{Error as FredError, ErrorKind};
 use tokio::time::{self, Instant};
 
 use crate::backplane::Error;
-use crate::random;
+use crate::random::jittered;
 
 /// Between two tries; doubled up to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -35,9 +35,4 @@ pub(super) async fn settled<T, F: Future<Output = Result<T, Error>>>(
 pub(super) fn is_unsettled(error: &FredError) -> bool {
     error.details().starts_with("TRYAGAIN")
         || (*error.kind() == ErrorKind::Routing && error.details() == "Too many redirections.")
-}
-
-/// Between half and one and a half times as long, by lot.
-pub(super) fn jittered(time: Duration) -> Duration {
-    time.mul_f64(0.5 + random::fraction())
 }

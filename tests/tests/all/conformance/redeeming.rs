@@ -18,6 +18,9 @@ tests::on_every_backplane! {
     a_code_is_looked_up_without_being_spent,
     s3_of_a_thousand_redeemers_exactly_one_gets_the_scan,
     the_same_request_gets_the_scan_again,
+    f2_a_code_that_is_given_back_is_redeemed_once_by_another_request,
+    a_request_that_gave_the_code_back_never_gets_it_even_if_it_comes_late,
+    nobody_gives_back_what_another_request_has_spent,
     a_redeemed_login_stays_claimed,
     a_redeemed_login_can_be_resumed,
 }
@@ -111,6 +114,49 @@ async fn the_same_request_gets_the_scan_again(store: Store) {
     assert!(scan.is_some());
     assert_eq!(there.redeems_as(&code, request).await, scan);
     assert!(here.redeems(&code).await.is_none());
+}
+
+async fn f2_a_code_that_is_given_back_is_redeemed_once_by_another_request(store: Store) {
+    let (here, there) = (store.gateway().await, store.gateway().await);
+    let (page, person, request) = (here.opens().await, somebody(), Uuid::new_v4());
+    here.claims(&page.code, &person).await;
+    let code = page.session.code();
+    let scan = here.redeems_as(&code, request).await;
+    for _ in 0..2 {
+        here.withdraws(&code, request).await;
+        assert_eq!(there.looks_up(&code).await.map(|(scan, _)| scan), scan, "it is good again");
+    }
+    assert!(here.redeems_as(&code, request).await.is_none(), "it was answered that it is not redeemed");
+    assert_eq!(there.redeems(&code).await, scan);
+    assert!(here.redeems(&code).await.is_none());
+    assert_eq!(here.claims(&page.code, &person).await, Claim::Repeated { life: SESSION_TTL });
+}
+
+async fn a_request_that_gave_the_code_back_never_gets_it_even_if_it_comes_late(store: Store) {
+    let gateway = store.gateway().await;
+    let (page, late, later) = (gateway.opens().await, Uuid::new_v4(), Uuid::new_v4());
+    gateway.claims(&page.code, &somebody()).await;
+    let code = page.session.code();
+    gateway.withdraws(&code, late).await;
+    gateway.withdraws(&code, later).await;
+    for request in [late, later] {
+        assert!(gateway.redeems_as(&code, request).await.is_none());
+    }
+    assert!(gateway.redeems(&code).await.is_some(), "it was not spent");
+}
+
+async fn nobody_gives_back_what_another_request_has_spent(store: Store) {
+    let gateway = store.gateway().await;
+    let (page, another, request) = (gateway.opens().await, gateway.opens().await, Uuid::new_v4());
+    gateway.claims(&page.code, &somebody()).await;
+    let code = page.session.code();
+    let scan = gateway.redeems_as(&code, request).await;
+    gateway.withdraws(&code, Uuid::new_v4()).await;
+    let (login, proof) = (page.watch.login().to_string(), another.session.code().expose());
+    let wrong = Code::parse(&format!("{login}{}", &proof[login.len()..])).unwrap();
+    gateway.withdraws(&wrong, request).await;
+    assert!(gateway.redeems(&code).await.is_none());
+    assert_eq!(gateway.redeems_as(&code, request).await, scan);
 }
 
 async fn a_redeemed_login_stays_claimed(store: Store) {
