@@ -93,8 +93,8 @@ struct Connection<'a> {
     browser: Browser,
     client: Client,
     login: Option<Login>,
-    /// Until when nobody has to be asked whether it may have another QR code.
-    limited_until: Option<Instant>,
+    /// Why there was no QR code, and until when that is the answer without anybody being asked.
+    refused: Option<(ErrorCode, Instant)>,
     /// When the session's life is over, unless it moves before.
     ends: Instant,
     nonsense: u32,
@@ -103,8 +103,8 @@ struct Connection<'a> {
 /// Talks with a browser until it leaves, its session's life is over, or the replica goes away.
 pub(crate) async fn run(gateway: &Gateway, browser: Browser, client: Client, request: Request) {
     let ends = Instant::now() + gateway.settings().session_ttl;
-    let (login, limited_until) = (None, None);
-    let mut connection = Connection { gateway, browser, client, login, limited_until, ends, nonsense: 0 };
+    let (login, refused) = (None, None);
+    let mut connection = Connection { gateway, browser, client, login, refused, ends, nonsense: 0 };
     let ending = tokio::select! {
         ending = connection.talk(request) => Some(ending),
         () = gateway.departure().turn() => None,
@@ -285,16 +285,16 @@ impl Connection<'_> {
             self.refuse(ErrorCode::BackplaneUnavailable, Some(RETRY_AFTER)).await?;
             return Ok(None);
         }
-        if let Some(wait) = self.limited_until.and_then(|until| until.checked_duration_since(Instant::now()))
+        if let Some((code, until)) = self.refused
+            && let Some(wait) = until.checked_duration_since(Instant::now())
         {
-            self.refuse(ErrorCode::RateLimited, Some(wait)).await?;
+            self.refuse(code, Some(wait)).await?;
             return Ok(None);
         }
         let budgets = self.gateway.settings().qr_limits.budgets(self.client);
         if let Err(Exhausted { budget, retry_after }) = self.gateway.backplane().take(&budgets).await {
-            self.limited_until = Some(Instant::now() + retry_after);
             self.log_limited(budgets.get(budget).map_or("", Budget::name), retry_after);
-            self.refuse(ErrorCode::RateLimited, Some(retry_after)).await?;
+            self.refuse_until(ErrorCode::RateLimited, retry_after).await?;
             return Ok(None);
         }
         let scene = Scene::random(session);
@@ -321,7 +321,7 @@ impl Connection<'_> {
                 RETRY_AFTER
             }
         };
-        self.refuse(ErrorCode::PlatformUnavailable, Some(retry_after)).await?;
+        self.refuse_until(ErrorCode::PlatformUnavailable, retry_after).await?;
         Ok(None)
     }
 
@@ -353,14 +353,18 @@ impl Connection<'_> {
 
     async fn succeed(&mut self, after: After) -> Result<(), Ending> {
         let Some(login) = &mut self.login else { return Ok(()) };
-        login.scanned = true;
+        let known = std::mem::replace(&mut login.scanned, true);
         login.waits = None;
         login.code_ends = None;
         let user = self.gateway.settings().display_name.clone();
         let message = ServerMessage::ScanSuccess { user, code: login.session.code().expose() };
         self.browser.send(&message).await?;
         self.gateway.0.metrics.pushed(after, login.watch.told_at());
-        tracing::info!(login = %login.watch.login(), replica = self.gateway.replica(), "login pushed");
+        let (login, replica) = (login.watch.login(), self.gateway.replica());
+        match known {
+            false => tracing::info!(%login, replica, "login pushed"),
+            true => tracing::debug!(%login, replica, "login pushed again"),
+        }
         Ok(())
     }
 
@@ -395,6 +399,12 @@ impl Connection<'_> {
             tracing::warn!(%error, cause, suppressed, "login cannot be recorded");
         }
         self.refuse(ErrorCode::BackplaneUnavailable, Some(RETRY_AFTER)).await
+    }
+
+    /// Refuses a QR code, and will do so again until `retry_after` has passed: asking on costs nobody anything.
+    async fn refuse_until(&mut self, code: ErrorCode, retry_after: Duration) -> Result<(), Ending> {
+        self.refused = Some((code, Instant::now() + retry_after));
+        self.refuse(code, Some(retry_after)).await
     }
 
     async fn refuse(&mut self, code: ErrorCode, retry_after: Option<Duration>) -> Result<(), Ending> {

@@ -1,6 +1,8 @@
 //! Limits and endings: too many browsers, too long lives, messages that are none, and the answers while Redis, the
 //! platform or the gateway itself is going away.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -229,6 +231,11 @@ async fn frames_that_are_none_are_closed_with_1002() {
     }
 }
 
+/// Does as pages do that are refused.
+async fn waits_as_told(refusal: &Value) {
+    tokio::time::sleep(Duration::from_secs(refusal["retry_after"].as_u64().unwrap())).await;
+}
+
 #[tokio::test]
 async fn a_page_without_a_code_from_the_platform_stays_open_and_gets_one_later() {
     let stack = small(&[]).await;
@@ -241,11 +248,14 @@ async fn a_page_without_a_code_from_the_platform_stays_open_and_gets_one_later()
         assert_eq!(refusal["code"], "platform_unavailable", "{refusal}");
         assert!(refusal["retry_after"].as_u64().is_some_and(|seconds| seconds > 0), "{refusal}");
         assert!(!refusal.to_string().contains("JSON"), "that is the operator's: {refusal}");
+        waits_as_told(&refusal).await;
         browser.refresh().await;
     }
-    assert_eq!(browser.error().await, "platform_unavailable");
+    let refusal = browser.message().await;
+    assert_eq!(refusal["code"], "platform_unavailable", "{refusal}");
     stack.gateways[0].prints("no JSON").await;
     faults(&stack, json!({})).await;
+    waits_as_told(&refusal).await;
     browser.refresh().await;
     let shown = browser.qr_code().await;
     // A code that is on show outlives the trouble with its successor.

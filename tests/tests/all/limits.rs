@@ -1,5 +1,7 @@
 //! What one visitor may ask for: QR codes, connections, guesses; and that others notice nothing of it.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tests::browser::{Browser, Request};
@@ -154,6 +156,37 @@ async fn a2_a_page_that_refreshes_too_fast_keeps_its_code_and_is_told_to_wait() 
 }
 
 #[tokio::test]
+async fn a2_a_page_that_asks_on_while_the_platform_is_in_trouble_costs_nobody_anything() {
+    let stack = small(&[("QR_LIMIT_PER_CLIENT", "1000/h"), ("RUST_LOG", "info")]).await;
+    let create = "/cgi-bin/qrcode/create";
+    faults(&stack, json!({ "error": { "errcode": 48001, "calls": 1000, "path": create } })).await;
+    let mut browser = page(&stack.gateways[0].url(), "203.0.113.7").await;
+    assert_eq!(browser.error().await, "platform_unavailable");
+    let (asked, called) = (scripts_run(&stack).await, codes_made(&stack).await);
+    for _ in 0..50 {
+        browser.refresh().await;
+        let refusal = browser.message().await;
+        assert_eq!(refusal["code"], "platform_unavailable", "the same answer as the first: {refusal}");
+        assert!(refusal["retry_after"].as_u64().is_some_and(|wait| wait > 0), "{refusal}");
+    }
+    assert_eq!((scripts_run(&stack).await, codes_made(&stack).await), (asked, called));
+}
+
+#[tokio::test]
+async fn a2_a_page_that_refreshes_after_the_scan_is_told_each_time_and_logged_once() {
+    let stack = small(&[]).await;
+    let mut browser = page(&stack.gateways[0].url(), "203.0.113.7").await;
+    let content = browser.qr_code().await.content;
+    stack.scan(&content, &tests::stack::somebodys_openid()).await;
+    let code = browser.success().await.code;
+    for _ in 0..20 {
+        browser.refresh().await;
+        assert_eq!(browser.success().await.code, code);
+    }
+    assert_eq!(stack.gateways[0].printed().matches("login pushed").count(), 1);
+}
+
+#[tokio::test]
 async fn a2_who_connects_too_often_is_told_to_slow_down_and_recovers() {
     // Thirty connections an hour for the one code, and one more each two minutes: or each two seconds by the minute.
     let stack = small(&[("QR_LIMIT_PER_CLIENT", "1/min")]).await;
@@ -201,7 +234,9 @@ async fn a_code_that_the_platform_refused_costs_the_visitor_nothing() {
     faults(&stack, json!({ "error": { "errcode": 40053, "calls": 1, "path": "/cgi-bin/qrcode/create" } }))
         .await;
     let mut browser = page(&stack.gateways[0].url(), "203.0.113.7").await;
-    assert_eq!(browser.error().await, "platform_unavailable");
+    let refusal = browser.message().await;
+    assert_eq!(refusal["code"], "platform_unavailable", "{refusal}");
+    tokio::time::sleep(Duration::from_secs(refusal["retry_after"].as_u64().unwrap())).await;
     browser.refresh().await;
     browser.qr_code().await;
     browser.refresh().await;
