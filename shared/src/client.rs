@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use clap::Args;
 use ipnet::IpNet;
 
@@ -110,10 +110,13 @@ impl TrustedProxies {
             return client;
         }
         // Several headers are one list, in their order (RFC 9110, section 5.3).
-        let hops = headers.get_all(FORWARDED_FOR).into_iter().map(|value| value.to_str().unwrap_or_default());
-        let hops: Vec<&str> = hops.flat_map(|value| value.split(',')).collect();
-        for hop in hops.into_iter().rev().take(HOPS_MAX) {
-            let Some(address) = address(hop.trim()) else { break };
+        let values: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+        // Each hop by itself: what a client sent before the proxy's word may be any bytes.
+        let hops = values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
+        for hop in hops.take(HOPS_MAX) {
+            let Some(address) = std::str::from_utf8(hop).ok().and_then(|hop| address(hop.trim())) else {
+                break;
+            };
             client = Client::new(address);
             if !self.trusts(client) {
                 break;
@@ -139,11 +142,15 @@ mod tests {
     use super::*;
 
     fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        client_of_bytes(trusted, peer, &forwarded.iter().map(|value| value.as_bytes()).collect::<Vec<_>>())
+    }
+
+    fn client_of_bytes(trusted: &[&str], peer: &str, forwarded: &[&[u8]]) -> String {
         let settings =
             ProxySettings { trusted_proxies: trusted.iter().map(|block| block.parse().unwrap()).collect() };
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(FORWARDED_FOR, value.parse().unwrap());
+            headers.append(FORWARDED_FOR, HeaderValue::from_bytes(value).unwrap());
         }
         settings.trusted().client(peer.parse().unwrap(), &headers).to_string()
     }
@@ -176,6 +183,19 @@ mod tests {
             assert_eq!(client(&trusted, "10.0.0.1", &forwarded), is, "{forwarded:?}");
         }
         assert_eq!(client(&["10.0.0.0/8"], "::ffff:10.0.0.1", &["203.0.113.7"]), "203.0.113.7");
+    }
+
+    #[test]
+    fn bytes_that_nobody_can_read_spoil_no_address_behind_them() {
+        for (forwarded, is) in [
+            (&[&b"\x80, 203.0.113.7"[..]][..], "203.0.113.7"),
+            (&[b"\xe5\xbe\xae,203.0.113.7 , 10.2.3.4"], "203.0.113.7"),
+            (&[b"\x80", b"203.0.113.7"], "203.0.113.7"),
+            (&[b"1.1.1.1, \x80, 10.2.3.4"], "10.2.3.4"),
+            (&[b"203.0.113.7\x80"], "10.0.0.1"),
+        ] {
+            assert_eq!(client_of_bytes(&["10.0.0.0/8"], "10.0.0.1", forwarded), is, "{forwarded:?}");
+        }
     }
 
     #[test]
