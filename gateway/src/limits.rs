@@ -25,13 +25,12 @@ pub struct QrLimits {
 impl QrLimits {
     /// What a QR code for `client` is taken from.
     pub(crate) fn budgets(&self, client: Client) -> Vec<Budget> {
-        let named = [
-            (format!("client:{}", client.addresses().addr()), &self.per_client),
-            (format!("network:{}", client.network()), &self.per_network),
-            ("total".to_owned(), &self.total),
+        let all = [
+            Budget::new(format_args!("client:{}", client.addresses().addr()), self.per_client.clone()),
+            Budget::new(format_args!("network:{}", client.network()), self.per_network.clone()),
+            Budget::of_everybody("total", self.total.clone()),
         ];
-        let on = named.into_iter().filter(|(_, rates)| !rates.are_off());
-        on.map(|(name, rates)| Budget::new(name, rates.clone())).collect()
+        all.into_iter().filter(|budget| !budget.is_off()).collect()
     }
 }
 

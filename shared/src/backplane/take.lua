@@ -1,4 +1,4 @@
--- Takes from every budget, or from none; or gives back. budget.rs has the same moves in memory.
+-- Takes from every budget, or from none; or gives back. budget/local.rs has the same moves in memory.
 -- KEYS: one a budget, a hash with a field a rate
 -- ARGV: amount (negative: give back), then for each rate: number of its key, count, period_ms
 -- Returns {0, 0}, or {number of the key that keeps waiting longest, wait_ms}.
