@@ -292,11 +292,14 @@ impl Connection<'_> {
             return Ok(None);
         }
         let budgets = self.gateway.settings().qr_limits.budgets(self.client);
-        if let Err(Exhausted { budget, retry_after }) = self.gateway.backplane().take(&budgets).await {
-            self.log_limited(budgets.get(budget).map_or("", Budget::name), retry_after);
-            self.refuse_until(ErrorCode::RateLimited, retry_after).await?;
-            return Ok(None);
-        }
+        let taken = match self.gateway.backplane().take(&budgets).await {
+            Ok(taken) => taken,
+            Err(Exhausted { budget, retry_after }) => {
+                self.log_limited(budgets.get(budget).map_or("", Budget::name), retry_after);
+                self.refuse_until(ErrorCode::RateLimited, retry_after).await?;
+                return Ok(None);
+            }
+        };
         let scene = Scene::random(session);
         let lifetime = self.gateway.settings().scene_ttl;
         let asked = self.gateway.platform().create_qr_code(&scene, lifetime);
@@ -309,7 +312,7 @@ impl Connection<'_> {
                     self.log_too_slow(&error);
                 }
                 if error.made_nothing() {
-                    self.gateway.backplane().give_back(&budgets).await;
+                    self.gateway.backplane().give_back(taken).await;
                 }
                 error.retry_after()
             }

@@ -22,7 +22,8 @@ use std::time::Duration;
 use prometheus::proto::MetricFamily;
 use uuid::Uuid;
 
-pub use self::budget::{Budget, Exhausted, LocalBudgets, NotRates, Rate, Rates};
+use self::budget::Keeper;
+pub use self::budget::{Budget, Exhausted, LocalBudgets, NotRates, Rate, Rates, Taken};
 pub use self::hub::{Change, LoginWatch, News, Standing};
 pub use self::memory::MemoryBackplane;
 pub use self::redis::{
@@ -201,20 +202,21 @@ impl Backplane {
     /// # Errors
     ///
     /// One of them is used up.
-    pub async fn take(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
+    pub async fn take<'b>(&self, budgets: &'b [Budget]) -> Result<Taken<'b>, Exhausted> {
         match self {
-            _ if budgets.is_empty() => Ok(()),
+            _ if budgets.is_empty() => Ok(Taken { budgets, from: Keeper::Process }),
             Self::Redis(redis) => Box::pin(redis.take(budgets)).await,
             Self::Memory(memory) => memory.take(budgets),
         }
     }
 
-    /// Gives back what was taken for nothing. Nothing happens where the store does not answer.
-    pub async fn give_back(&self, budgets: &[Budget]) {
+    /// Gives back what was taken for nothing, to where it was taken from. Nothing happens where the store has given it and
+    /// does not answer.
+    pub async fn give_back(&self, taken: Taken<'_>) {
         match self {
-            _ if budgets.is_empty() => {}
-            Self::Redis(redis) => Box::pin(redis.give_back(budgets)).await,
-            Self::Memory(memory) => memory.give_back(budgets),
+            _ if taken.budgets.is_empty() => {}
+            Self::Redis(redis) => Box::pin(redis.give_back(taken)).await,
+            Self::Memory(memory) => memory.give_back(&taken),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::backplane::{
     Backplane, BackplaneSettings, Budget, Change, Error, Exhausted, LoginWatch, MemoryBackplane, MessageHash,
-    RedisBackplane, Resumed, Role, Stamp,
+    RedisBackplane, Resumed, Role, Stamp, Taken,
 };
 use shared::login::{
     Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
@@ -221,13 +221,13 @@ impl Replica {
     /// # Errors
     ///
     /// One of them is used up.
-    pub async fn takes(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
+    pub async fn takes<'b>(&self, budgets: &'b [Budget]) -> Result<Taken<'b>, Exhausted> {
         within("a budget", self.backplane.take(budgets)).await
     }
 
     /// Gives back what was taken for nothing.
-    pub async fn gives_back(&self, budgets: &[Budget]) {
-        within("a budget", self.backplane.give_back(budgets)).await;
+    pub async fn gives_back(&self, taken: Taken<'_>) {
+        within("a budget", self.backplane.give_back(taken)).await;
     }
 
     /// Forgets the person's login count, by a message that nobody has sent before.

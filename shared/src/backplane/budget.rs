@@ -149,6 +149,22 @@ impl Budget {
     }
 }
 
+/// What was taken from budgets. It can be given back once, and only to whoever kept the count.
+#[derive(Debug)]
+pub struct Taken<'b> {
+    pub(super) budgets: &'b [Budget],
+    pub(super) from: Keeper,
+}
+
+/// Who keeps the count of budgets.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Keeper {
+    /// The store that all share.
+    Store,
+    /// This process, by itself.
+    Process,
+}
+
 /// A budget is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted {

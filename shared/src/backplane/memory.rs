@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
-use super::budget::{Budget, Exhausted, LocalBudgets};
+use super::budget::{Budget, Exhausted, Keeper, LocalBudgets, Taken};
 use super::hub::{Hub, News, Standing};
 use super::{LoginWatch, MessageHash, Resumed, Stamp};
 use crate::login::{
@@ -188,12 +188,13 @@ impl MemoryBackplane {
         Some((scan, record.life()))
     }
 
-    pub(super) fn take(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
-        self.budgets.take(budgets, 1, self.clock.now())
+    pub(super) fn take<'b>(&self, budgets: &'b [Budget]) -> Result<Taken<'b>, Exhausted> {
+        self.budgets.take(budgets, 1, self.clock.now())?;
+        Ok(Taken { budgets, from: Keeper::Process })
     }
 
-    pub(super) fn give_back(&self, budgets: &[Budget]) {
-        self.budgets.give_back(budgets, 1);
+    pub(super) fn give_back(&self, taken: &Taken<'_>) {
+        self.budgets.give_back(taken.budgets, 1);
     }
 
     pub(super) fn redeem(&self, code: &Code, request: Uuid) -> Option<Scan> {

@@ -2,6 +2,7 @@
 //!
 //! What the client library does and does not do by itself is in docs/redis.md.
 
+mod budgets;
 mod connection;
 mod diagnosis;
 mod durable;
@@ -39,7 +40,7 @@ use self::notices::Notices;
 use self::records::Records;
 use self::scripts::{SETTLE_TIMEOUT, Scripts, evaluate};
 use self::settling::settled;
-use super::budget::{Budget, Exhausted, LocalBudgets};
+use super::budget::LocalBudgets;
 use super::hub::{Hub, Keepsake, Standing};
 use super::{Error, LoginWatch, MessageHash, Resumed, Stamp};
 use crate::login::{
@@ -50,8 +51,6 @@ use crate::settings::{Invalid, Secret};
 
 /// Makes a repeated move write what is there already: WAIT waits for the last thing that its connection has written.
 const WRITE_ANYWAY: &str = "write";
-/// How long the budgets' slot may be on its way to another node before this replica counts alone: pages wait for it.
-const BUDGET_PATIENCE: Duration = Duration::from_millis(200);
 /// Events of the commands' client, which nobody reads.
 const COMMAND_EVENTS: usize = 32;
 
@@ -333,39 +332,6 @@ impl RedisBackplane {
         let arguments = vec![code.hash().text(), request.to_string()];
         let keys = vec![Keys::login(code.login())];
         self.run::<u64>(&self.scripts.withdraw, keys, arguments).await.map(drop)
-    }
-
-    pub(super) async fn take(&self, budgets: &[Budget]) -> Result<(), Exhausted> {
-        let outcome: Result<(u64, u64), Error> = self.change_budgets(budgets, 1).await;
-        match outcome {
-            Ok((0, _)) => Ok(()),
-            Ok((number, wait_ms)) => Err(Exhausted {
-                budget: usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1),
-                retry_after: Duration::from_millis(wait_ms),
-            }),
-            Err(error) => {
-                tracing::debug!(%error, "this replica counts alone");
-                self.alone.take(budgets, 1, Timestamp::of_this_machine())
-            }
-        }
-    }
-
-    pub(super) async fn give_back(&self, budgets: &[Budget]) {
-        if let Err(error) = self.change_budgets::<Value>(budgets, -1).await {
-            tracing::debug!(%error, "a budget keeps what was taken for nothing");
-        }
-    }
-
-    async fn change_budgets<R: FromValue>(&self, budgets: &[Budget], amount: i64) -> Result<R, Error> {
-        let mut arguments: Vec<Value> = vec![amount.into()];
-        for (number, budget) in (1_i64..).zip(budgets) {
-            for rate in budget.rates() {
-                let period_ms = i64::try_from(rate.period_ms()).unwrap_or(i64::MAX);
-                arguments.extend([number.into(), i64::from(rate.count()).into(), period_ms.into()]);
-            }
-        }
-        let keys = budgets.iter().map(Keys::budget).collect();
-        evaluate(self.client(), &self.scripts.take, keys, arguments, BUDGET_PATIENCE).await
     }
 
     pub(super) async fn bind(

@@ -95,13 +95,10 @@ async fn what_is_given_back_can_be_taken_again(store: Store) {
     for rates in ["1/h", "1/day"] {
         let one = [budget(rates, rates)];
         for _ in 0..3 {
-            replica.takes(&one).await.unwrap();
+            let taken = replica.takes(&one).await.unwrap();
             another.takes(&one).await.unwrap_err();
-            another.gives_back(&one).await;
+            another.gives_back(taken).await;
         }
-        // Nothing more than the whole comes of it.
-        replica.gives_back(&one).await;
-        replica.gives_back(&one).await;
         replica.takes(&one).await.unwrap();
         replica.takes(&one).await.unwrap_err();
     }
@@ -131,6 +128,41 @@ async fn without_the_server_each_replica_counts_alone() {
         replica.takes(&two).await.unwrap();
         replica.takes(&two).await.unwrap_err();
     }
+}
+
+#[tokio::test]
+async fn what_is_given_back_makes_no_more_than_the_whole() {
+    let redis = RedisServer::start().await;
+    let replica = Replica::connect(&redis.url(), Role::Watches).await;
+    for rates in ["1/h", "1/day"] {
+        let one = [budget("somebody", rates)];
+        let taken = replica.takes(&one).await.unwrap();
+        // It is whole again before it gets that one back.
+        redis.ask(&["DEL", "scanlogin:{budget}:somebody"]).await;
+        replica.gives_back(taken).await;
+        replica.takes(&one).await.unwrap();
+        replica.takes(&one).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_alone_is_given_back_to_nobody_else() {
+    let (redis, two) = (RedisServer::start().await, [budget("somebody", "2/h")]);
+    let replica = Replica::connect(&redis.url(), Role::Watches).await;
+    replica.takes(&two).await.unwrap();
+    redis.relay().cut();
+    replica.becomes_unreachable().await;
+    let alone = replica.takes(&two).await.unwrap();
+    replica.takes(&two).await.unwrap();
+    redis.relay().heal();
+    replica.becomes_reachable().await;
+    replica.gives_back(alone).await;
+    replica.takes(&two).await.unwrap();
+    replica.takes(&two).await.expect_err("the server has given two");
+    redis.relay().cut();
+    replica.becomes_unreachable().await;
+    replica.takes(&two).await.expect("it was given back here");
+    replica.takes(&two).await.unwrap_err();
 }
 
 #[tokio::test]
