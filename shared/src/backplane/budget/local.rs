@@ -298,10 +298,13 @@ mod tests {
         local.take(&greedy, 5, Timestamp(NOON)).unwrap();
         for name in 0..flood {
             let one = Budget::new(name, "5/min".parse().unwrap());
-            local.take(&[one, everybody.clone()], 1, Timestamp(NOON)).unwrap();
+            let both = [one, everybody.clone()];
+            // Who takes it writes it anew, so the crowd comes behind.
+            let taken = if name < 1_000 { &both[..] } else { &both[..1] };
+            local.take(taken, 1, Timestamp(NOON)).unwrap();
         }
         local.take(&greedy, 1, Timestamp(NOON)).unwrap_err();
-        let left = u32::try_from(2 * flood).unwrap();
+        let left = u32::try_from(3 * flood - 1_000).unwrap();
         local.take(std::slice::from_ref(&everybody), left, Timestamp(NOON)).unwrap();
         local.take(std::slice::from_ref(&everybody), 1, Timestamp(NOON)).unwrap_err();
     }
