@@ -126,9 +126,10 @@ fn write(message: &Message) -> String {
         Kind::Message => ("text", "", String::new()),
         Kind::Other(name) => ("event", &**name, String::new()),
     };
+    let created = message.created.map_or(String::new(), |at| format!("<CreateTime>{at}</CreateTime>"));
     let [to, from] = [&*message.to, message.from.expose()].map(|text| text.replace("]]>", "]]]]><![CDATA[>"));
     format!(
         "<xml><ToUserName><![CDATA[{to}]]></ToUserName><FromUserName><![CDATA[{from}]]></FromUserName>\
-         <MsgType>{kind}</MsgType><Event>{event}</Event><EventKey>{key}</EventKey>{ticketed}</xml>"
+         {created}<MsgType>{kind}</MsgType><Event>{event}</Event><EventKey>{key}</EventKey>{ticketed}</xml>"
     )
 }
