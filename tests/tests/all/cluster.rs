@@ -34,7 +34,7 @@ async fn claims_after_all(replica: &Replica, page: &Page, person: &OpenId) -> Cl
         loop {
             match replica.backplane().claim(&page.code.scene, &page.code.ticket, person).await {
                 // Its owner has not written it again yet.
-                Ok(Claim::Over) | Err(Error::Unavailable(_) | Error::TooFewReplicas(_)) => {
+                Ok(Claim::Over) | Err(Error::Unavailable(_) | Error::TooFewReplicas(_) | Error::Crowded) => {
                     tokio::task::yield_now().await;
                 }
                 Ok(claim) => return claim,
