@@ -60,8 +60,10 @@ async fn a_redeem_while_redis_is_away_is_told_to_come_back_and_the_code_stays_go
 /// The scripts that Redis was asked for.
 async fn scripts_run(stack: &Stack) -> u64 {
     let stats = stack.redis.ask(&["INFO", "commandstats"]).await;
-    let calls = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:calls="));
-    calls.map_or(0, |line| line[22..].split(',').next().unwrap().parse::<u64>().unwrap())
+    // EVALSHA, and EVAL where replicas are waited for.
+    let evaluations = stats.lines().filter(|line| line.starts_with("cmdstat_eval"));
+    let calls = |line: &str| line.split_once("calls=").unwrap().1.split(',').next().unwrap().parse::<u64>();
+    evaluations.map(|line| calls(line).unwrap()).sum()
 }
 
 /// What has become of every login there is.

@@ -250,14 +250,14 @@ async fn a_platform_that_is_too_slow_without_failing_is_told_to_operators() {
     // A token and a code, each within its own limit.
     faults(&stack, json!({ "latency_ms": 4_500 })).await;
     let mut browser = stack.browser().await;
-    assert_eq!(is_told_to_wait(&mut browser).await, Duration::from_secs(3));
+    let wait = is_told_to_wait(&mut browser).await;
+    assert_eq!(wait, Duration::from_secs(3));
     let complaints = complaints(&stack.gateways[0]);
     assert_eq!(complaints.len(), 1, "{complaints:?}");
     assert_eq!(complaints[0]["message"], "no QR code: the WeChat API is too slow");
     assert!(complaints[0]["error"].as_str().unwrap().contains("8 s"), "{complaints:?}");
     faults(&stack, json!({})).await;
-    browser.refresh().await;
-    browser.qr_code().await;
+    gets_its_code(&mut browser, wait).await;
 }
 
 #[tokio::test]
