@@ -26,6 +26,7 @@ use crate::pace::{Schedule, Ticks};
 use crate::phone::{Phone, Texts};
 use crate::recorder::Recorder;
 use crate::report::{Costs, Per};
+use crate::resources::{Process, Usage};
 use crate::run::{self, Crowd, Error, Outcome, Target};
 
 /// For what opening pages leaves behind.
@@ -109,7 +110,9 @@ pub async fn run(
     let (begin, idle) = (run::look_again(target), alone.elapsed());
 
     let loaded = Instant::now();
-    log_in(&stage, plan, logins.clone()).await?;
+    let (opened, logged_in) =
+        tokio::join!(look_when_opened(target, plan, loaded), log_in(&stage, plan, logins.clone()));
+    logged_in?;
     let end = run::look_again(target);
     // The thread that ends it waits for the next message, which is soon.
     let floor = floor.map(Floor::end).transpose().map_err(Error::Floor)?.unwrap_or_default();
@@ -135,9 +138,23 @@ pub async fn run(
     }
     report.outcomes = Some(outcomes);
     report.costs(Costs::between("a login", &begin, &end, Per::Each(outcomes.begun)));
+    if let Some(opened) = opened {
+        let each = Per::Each(outcomes.begun);
+        report.costs(Costs::between("of that, opening its page", &begin, &opened, each));
+        report.costs(Costs::between("of that, from the scan on", &opened, &end, each));
+    }
     report.costs(Costs::between("holding the pages that wait", &before, &begin, Per::Second(idle)));
     report.judged(&judgement);
     Ok(Outcome { report, history, judgement })
+}
+
+/// What the processes have taken when the pages are open, where the plan has no code scanned before that.
+async fn look_when_opened(target: &Target, plan: &Plan, begin: Instant) -> Option<Vec<(Process, Usage)>> {
+    if plan.lead < plan.time {
+        return None;
+    }
+    time::sleep_until((begin + plan.lead).into()).await;
+    Some(run::look_again(target))
 }
 
 fn within(samples: &[Sample], window: &Range<Instant>) -> Latencies {

@@ -325,6 +325,33 @@ async fn a_claim_that_was_sent_elsewhere_waits_for_the_replicas_there() {
     assert!(matches!(scanned, Err(Error::TooFewReplicas(0))), "{scanned:?}");
 }
 
+#[tokio::test]
+async fn a_primary_without_its_replica_keeps_nobody_waiting_whom_the_others_serve() {
+    let mut cluster = RedisCluster::start_with_replicas().await;
+    let gateway = Replica::connect(&cluster.url(), Role::Watches).await;
+    let callback = Replica::connect_waiting(&cluster.url(), Role::Moves, 1).await;
+    let pages = pages(&gateway).await;
+    let mut primaries = Vec::new();
+    for page in &pages {
+        primaries.push(cluster.ask_primary_of(&record(page), &["cluster", "myid"]).await);
+    }
+    cluster.stop_replicating(&record(&pages[0])).await;
+    let (person, alone) = (somebody(), &primaries[0]);
+    let claim = |page: &Page| {
+        let (callback, code, person) = (&callback, page.code.clone(), &person);
+        async move { callback.backplane().claim(&code.scene, &code.ticket, person).await }
+    };
+    let unlucky = join_all((0..10).map(|_| claim(&pages[0])));
+    let others = pages.iter().zip(&primaries).filter(|(_, primary)| *primary != alone);
+    let lucky = join_all(others.map(|(page, _)| claim(page)));
+    let (unlucky, lucky) = tokio::join!(unlucky, lucky);
+    assert!(unlucky.iter().any(|claim| matches!(claim, Err(Error::Crowded))), "{unlucky:?}");
+    assert!(!lucky.is_empty(), "{primaries:?}");
+    for claim in lucky {
+        assert!(matches!(claim, Ok(Claim::Claimed { .. })), "{claim:?}");
+    }
+}
+
 /// People who log in one after the other, until they are told to stop; and everything went through that they began.
 struct Crowd {
     enough: CancellationToken,

@@ -1,10 +1,12 @@
 //! Moves that are answered only when replicas have them too, so that a failover cannot take them back.
 
+use std::collections::HashMap;
 use std::num::NonZeroU8;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fred::interfaces::ClientLike;
+use fred::interfaces::{ClientLike, ClusterInterface};
+use fred::types::config::Server;
 use fred::types::scripts::Script;
 use fred::types::{ClusterHash, CustomCommand, FromValue, Value};
 use fred::util::redis_keyslot;
@@ -21,7 +23,7 @@ use crate::settings::Secret;
 
 /// How long the primary waits for its replicas, in milliseconds.
 pub(super) const WAIT_MS: u32 = 500;
-/// Moves under way at once. Where replicas lack, each keeps those behind it waiting for [`WAIT_MS`]: so many, and
+/// Moves under way at once at one primary. Where replicas lack, each keeps those behind it waiting for [`WAIT_MS`]: so many, and
 /// [`TURN_TIMEOUT`], fit into [`MOVE_TIMEOUT`]. Where none lacks, each is done within a round trip or two.
 const AT_ONCE: usize = 3;
 /// For a move to have its turn. Later it could not be answered in time, and is not made.
@@ -34,9 +36,25 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Durable {
     connection: Connection,
     replicas: NonZeroU8,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// When the log was told last that replicas lack; `None` while none does.
     complained: Arc<Mutex<Option<Instant>>>,
+}
+
+/// The turns of each primary: in a Cluster, one that hangs or lacks replicas keeps nobody waiting but those who need it.
+#[derive(Debug, Default)]
+struct Turns(Mutex<HashMap<Option<Server>, Arc<Semaphore>>>);
+
+impl Turns {
+    /// Those of `primary`; `None` where there is only one.
+    fn at(&self, primary: Option<Server>) -> Arc<Semaphore> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !turns.contains_key(&primary) {
+            // Primaries come and go: those that nobody waits for are not kept.
+            turns.retain(|_, turns| Arc::strong_count(turns) > 1);
+        }
+        turns.entry(primary).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
+    }
 }
 
 /// A move as it is sent.
@@ -46,6 +64,13 @@ struct Move {
     script: String,
     keys: Vec<String>,
     arguments: Vec<Value>,
+}
+
+impl Move {
+    /// Where it is made in a Cluster: all its keys are in one slot.
+    fn slot(&self) -> Option<u16> {
+        self.keys.first().map(|key| redis_keyslot(key.as_bytes()))
+    }
 }
 
 impl Durable {
@@ -58,12 +83,7 @@ impl Durable {
     ) -> Result<Self, MalformedUrl> {
         // One attempt: WAIT speaks of what its own connection has written, so it must never be said on another.
         let connection = Connection::open(url, COMMAND_EVENTS, 1, watched, tasks)?;
-        Ok(Self {
-            connection,
-            replicas,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            complained: Arc::default(),
-        })
+        Ok(Self { connection, replicas, turns: Arc::default(), complained: Arc::default() })
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -89,10 +109,16 @@ impl Durable {
         }
     }
 
+    /// Who serves a slot, as far as it is known; `None` outside a Cluster.
+    fn primary_of(&self, slot: Option<u16>) -> Option<Server> {
+        self.connection.client().cached_cluster_state()?.get_server(slot?).cloned()
+    }
+
     async fn take_turn(&self, made: Move) -> Result<(Value, u64), Error> {
         let deadline = Instant::now() + MOVE_TIMEOUT;
+        let turns = self.turns.at(self.primary_of(made.slot()));
         // The semaphore itself is never closed.
-        let turn = time::timeout(TURN_TIMEOUT, self.turns.clone().acquire_owned()).await;
+        let turn = time::timeout(TURN_TIMEOUT, turns.acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Error::Crowded) };
         let this = self.clone();
         // In a task of its own, which the library's time limit ends: the server is busy with the move for as long as it
@@ -113,9 +139,7 @@ impl Durable {
     /// that a Cluster sends elsewhere fails: its WAIT has been said at the wrong place, so both must be sent again.
     async fn attempt(&self, made: &Move) -> Result<(Value, u64), Error> {
         let Move { script, keys, arguments } = made;
-        let slot = keys
-            .first()
-            .map_or(ClusterHash::FirstKey, |key| ClusterHash::Custom(redis_keyslot(key.as_bytes())));
+        let slot = made.slot().map_or(ClusterHash::FirstKey, ClusterHash::Custom);
         let both = self.connection.client().pipeline();
         let mut words: Vec<Value> = vec![script.as_str().into(), keys.len().to_string().into()];
         words.extend(keys.iter().map(|key| Value::from(key.as_str())));
