@@ -62,7 +62,12 @@ pub struct Relay {
 impl Relay {
     /// Begins to relay to `target`.
     pub async fn to(target: Target) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), target).await
+    }
+
+    /// As [`Self::to`], at an address that was chosen before.
+    pub async fn at(address: SocketAddr, target: Target) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, observed) = watch::channel(State::default());
         let task = tokio::spawn(accept(listener, target, observed)).abort_handle();

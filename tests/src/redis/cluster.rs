@@ -14,6 +14,7 @@ use super::{answer, secured};
 use crate::child::Child;
 use crate::loopback::address;
 use crate::patience::{eventually_within, until};
+use crate::relay::{Relay, Target};
 use crate::tls::Certificate;
 
 /// What a failover takes at the most: until the primary counts as down, an election, and slow machines.
@@ -27,6 +28,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<Child>,
+    networks: Vec<Relay>,
     birth: Birth,
 }
 
@@ -53,13 +55,36 @@ impl RedisCluster {
     /// Starts a cluster with a replica of each primary, and waits until a failover would succeed.
     pub async fn start_with_replicas() -> Self {
         let cluster = Self::start_nodes(Plan { has_replicas: true, ..Plan::default() }).await;
-        for replica in PRIMARIES..2 * PRIMARIES {
-            until("a replica to follow", async || {
-                cluster.try_ask(replica, &["info", "replication"]).await.contains("master_link_status:up")
+        cluster.is_whole().await;
+        cluster
+    }
+
+    /// As [`Self::start_with_replicas`], with a network before each node, which clients and replicas come through.
+    pub async fn start_behind_networks() -> Self {
+        let plan = Plan { has_replicas: true, has_networks: true, ..Plan::default() };
+        let cluster = Self::start_nodes(plan).await;
+        cluster.is_whole().await;
+        cluster
+    }
+
+    /// Waits until every node serves, and each primary's replica follows it.
+    pub async fn is_whole(&self) {
+        for node in 0..self.birth.number() {
+            eventually_within(FAILOVER, "a node to serve or to follow", async || {
+                let serves = self.try_ask(node, &["cluster", "info"]).await.contains("cluster_state:ok");
+                let told = self.try_ask(node, &["info", "replication"]).await;
+                let has = |what: &str| told.contains(what);
+                let follows = has("role:slave") && has("master_link_status:up");
+                (serves && (follows || has("connected_slaves:1"))).then_some(())
             })
             .await;
         }
-        cluster
+    }
+
+    /// The networks before the nodes, where there are any.
+    #[must_use]
+    pub fn networks(&self) -> &[Relay] {
+        &self.networks
     }
 
     /// As [`Self::start`], with TLS everywhere and nothing else.
@@ -68,9 +93,15 @@ impl RedisCluster {
     }
 
     async fn start_nodes(plan: Plan) -> Self {
+        let has_networks = plan.has_networks;
         let birth = Birth::of(plan);
+        let mut networks = Vec::new();
+        for node in 0..birth.number() * u16::from(has_networks) {
+            let target = Target::Tcp((address(), birth.port(node)).into());
+            networks.push(Relay::at((address(), birth.announced(node)).into(), target).await);
+        }
         let nodes = (0..birth.number()).map(|node| birth.start(node)).collect();
-        let cluster = Self { nodes, birth };
+        let cluster = Self { nodes, networks, birth };
         for node in 0..cluster.birth.number() {
             until("the cluster to serve", async || {
                 // The first commands of a node that has only just begun to listen may be refused.
@@ -84,7 +115,8 @@ impl RedisCluster {
     /// The URL that names every primary.
     #[must_use]
     pub fn url(&self) -> Secret {
-        let [first, second, third] = [0, 1, 2].map(|node| format!("{}:{}", address(), self.birth.port(node)));
+        let [first, second, third] =
+            [0, 1, 2].map(|node| format!("{}:{}", address(), self.birth.announced(node)));
         let scheme = if self.birth.certificate().is_some() { "rediss" } else { "redis" };
         Secret::new(format!("{scheme}-cluster://{first}?node={second}&node={third}"))
     }
@@ -132,6 +164,18 @@ impl RedisCluster {
         self.nodes[usize::from(old)].signal(Signal::SIGSTOP);
         self.another_serves(&slot, old).await;
         old
+    }
+
+    /// Makes the primary that has `key` hang. Returns which it is.
+    pub async fn pause(&mut self, key: &str) -> u16 {
+        let (_, primary) = self.slot_and_primary(key).await;
+        self.nodes[usize::from(primary)].signal(Signal::SIGSTOP);
+        primary
+    }
+
+    /// Ends what [`Self::pause`] began.
+    pub fn unpause(&mut self, node: u16) {
+        self.nodes[usize::from(node)].signal(Signal::SIGCONT);
     }
 
     /// Has a node that died or hangs go on, and waits until it follows whoever serves in its place.

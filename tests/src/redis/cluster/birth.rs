@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) has_replicas: bool,
     /// As before Redis 7.
     pub(super) lacks_sharded_notices: bool,
+    /// Before each node is a network that all come through who ask for its data.
+    pub(super) has_networks: bool,
     /// All speak TLS, among each other as well.
     pub(super) certificate: Option<Certificate>,
 }
@@ -35,7 +37,7 @@ impl Birth {
     /// Writes down for every node what it knows of the others, which saves the seconds of a meeting.
     pub(super) fn of(plan: Plan) -> Self {
         let number = if plan.has_replicas { 2 * PRIMARIES } else { PRIMARIES };
-        let (first_port, directory) = (loopback::ports(2 * number), tempfile::tempdir().unwrap());
+        let (first_port, directory) = (loopback::ports(3 * number), tempfile::tempdir().unwrap());
         let birth = Self { plan, first_port, directory };
         for node in 0..number {
             let known = birth.directory.path().join(format!("nodes-{node}.conf"));
@@ -51,6 +53,11 @@ impl Birth {
 
     pub(super) fn port(&self, node: u16) -> u16 {
         self.first_port + node
+    }
+
+    /// Where the others and the clients are told that it is.
+    pub(super) fn announced(&self, node: u16) -> u16 {
+        if self.plan.has_networks { self.port(node) + 2 * self.number() } else { self.port(node) }
     }
 
     fn bus(&self, node: u16) -> u16 {
@@ -77,6 +84,10 @@ impl Birth {
                     command.args(secured::server_arguments(certificate))
                 }
             };
+            if self.plan.has_networks {
+                command.args(["--cluster-announce-port", &self.announced(node).to_string()]);
+                command.args(["--cluster-announce-bus-port", &self.bus(node).to_string()]);
+            }
             // A failover begins after it; where nothing fails over, a busy machine must not look like a failure.
             let timeout = if self.plan.has_replicas { "1500" } else { "5000" };
             command.args(["--cluster-node-timeout", timeout, "--cluster-replica-validity-factor", "0"]);
@@ -107,7 +118,7 @@ impl Birth {
     fn everybody(&self, node: u16) -> String {
         let line = |each: u16| {
             let (name, myself) = (each + 1, if each == node { "myself," } else { "" });
-            let at = format!("{}:{}@{}", address(), self.port(each), self.bus(each));
+            let at = format!("{}:{}@{}", address(), self.announced(each), self.bus(each));
             if each >= PRIMARIES {
                 let primary = name - PRIMARIES;
                 return format!("{name:040x} {at} {myself}slave {primary:040x} 0 0 {primary} connected\n");
