@@ -10,11 +10,13 @@
 //!   person who does. The phone is the stack's simulator, or [`wechatpy`], another hand's.
 //!   [`doctor`]: who is asked when it does not work. [`load`]: what plays many of them.
 //! * [`kubernetes`]: the manifests, as they are applied.
+//! * [`chaos`]: many of them, while everything breaks that can.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a harness that fails takes its test with it")]
 
 pub mod application;
 pub mod browser;
+pub mod chaos;
 pub mod child;
 pub mod chromium;
 pub mod doctor;

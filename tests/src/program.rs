@@ -260,8 +260,10 @@ pub(crate) fn target_directory() -> PathBuf {
 }
 
 fn profile_directory() -> PathBuf {
-    // TARGET/debug/deps/all-0123456789abcdef
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+    // TARGET/debug/deps/all-0123456789abcdef, or TARGET/debug/chaos
+    let executable = std::env::current_exe().unwrap();
+    let directory = executable.parent().unwrap();
+    if directory.ends_with("deps") { directory.parent().unwrap() } else { directory }.to_owned()
 }
 
 /// Builds all binaries beside this one. Cargo's own lock lets one process build and the others wait.

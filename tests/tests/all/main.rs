@@ -5,6 +5,7 @@
 mod bench;
 mod bounds;
 mod budgets;
+mod chaos;
 mod chromium;
 mod cluster;
 mod conformance;

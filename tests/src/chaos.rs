@@ -1,0 +1,169 @@
+//! The chaos suite: people log in while everything breaks that can, by a schedule that a seed decides; then the checker
+//! judges what they saw.
+//!
+//! * [`schedule`]: what breaks, when and for how long. [`deployment`]: what is broken. [`store`]: its Redis.
+//! * [`breaking`]: does what the schedule says. [`diary`]: what was done, and when.
+//! * [`verdict`], with its [`counts`]: what the history came to. [`run`] is all of it.
+
+pub mod breaking;
+pub mod counts;
+pub mod deployment;
+pub mod diary;
+mod dice;
+pub mod schedule;
+pub mod store;
+pub mod verdict;
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bench::checker::Rules;
+use bench::login;
+use bench::recorder::Recorder;
+use bench::run::Outcome;
+use tokio::time;
+
+use self::deployment::Deployment;
+use self::diary::Diary;
+use self::schedule::{Kind, Schedule};
+use self::verdict::Verdict;
+use crate::load;
+use crate::patience::within_time;
+use crate::program::target_directory;
+
+/// From the opening of a page to its scan.
+const LEAD: Duration = Duration::from_secs(2);
+/// What a person waits for the page after the phone's answer. Longer than anything that is broken for a while, with the
+/// longest back-off of a page (15 s) behind it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A page that was there for so long at the end of that has had its chance: whatever was broken in the moment in which it
+/// came is whole again, and found to be.
+const CHANCE: Duration = Duration::from_secs(12);
+/// How long a page stays to see whether more comes.
+const LINGER: Duration = Duration::from_millis(500);
+/// Pages that nobody scans, and how many of them are opened a second.
+const WAITING: u64 = 30;
+const WAITING_A_SECOND: f64 = 60.0;
+/// Every third login is made difficult.
+const PROBE_EVERY: u64 = 3;
+/// What the last logins may take, beyond the patience that they have.
+const LAST_LOGINS: Duration = Duration::from_secs(150);
+/// Between two lines of progress.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which Redis.
+    pub kind: Kind,
+    /// What the schedule follows from.
+    pub seed: u64,
+    /// Logins in all.
+    pub logins: u64,
+    /// Logins a second.
+    pub rate: f64,
+    /// `REPLICATION_WAIT`; a single Redis has no replicas, and needs none.
+    pub replication_wait: u8,
+    /// What the services log.
+    pub services_log: String,
+    /// Where the history and the diary are written.
+    pub directory: PathBuf,
+    /// Whether the run tells on standard error what happens.
+    pub tells: bool,
+}
+
+impl Plan {
+    /// A short run, as a test has it.
+    #[must_use]
+    pub fn short(kind: Kind, seed: u64) -> Self {
+        let replication_wait = kind.replicas();
+        Self {
+            kind,
+            seed,
+            logins: 300,
+            rate: 12.0,
+            replication_wait,
+            services_log: "info".to_owned(),
+            directory: target_directory().join("chaos"),
+            tells: false,
+        }
+    }
+
+    /// The command that makes this run again.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let Self { kind, seed, logins, rate, replication_wait, .. } = self;
+        format!(
+            "cargo run -p tests --bin chaos -- --redis {kind} --seed {seed} --logins {logins} --rate {rate} \
+             --replication-wait {replication_wait}"
+        )
+    }
+
+    fn time(&self) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
+        let logins = self.logins as f64;
+        Duration::from_secs_f64(logins / self.rate)
+    }
+
+    fn logins(&self) -> login::Plan {
+        login::Plan {
+            connections: WAITING,
+            connect_rate: WAITING_A_SECOND,
+            rate: self.rate,
+            time: self.time(),
+            lead: LEAD,
+            patience: PATIENCE,
+            linger: LINGER,
+            probe_every: PROBE_EVERY,
+            floor_time: Duration::ZERO,
+            rules: Rules { patience: CHANCE },
+        }
+    }
+}
+
+/// Starts everything, lets people log in while it breaks, and judges. Call it from the thread that outlives it, not from a
+/// task: the programs end with their thread.
+pub async fn run(plan: &Plan) -> Verdict {
+    std::fs::create_dir_all(&plan.directory).unwrap();
+    let mut deployment = Deployment::start(plan).await;
+    let recorder = Arc::<Recorder>::default();
+    let logins = tokio::spawn({
+        let (target, login_plan, recorder) =
+            (load::target(&deployment.pages()), plan.logins(), recorder.clone());
+        let parties = load::parties(
+            &deployment.account,
+            &deployment.simulator,
+            &deployment.pages(),
+            &deployment.pushes(),
+        );
+        async move { login::run(&target, &parties, &login_plan, recorder).await }
+    });
+    let diary = Diary::begin(plan.tells);
+    // A run that ends in a panic of the harness has no verdict that tells it.
+    diary.announce(&plan.command());
+    let schedule = Schedule::of(plan.seed, plan.kind, plan.time() + LEAD);
+    let all = async {
+        breaking::play(&schedule, &mut deployment, &diary).await;
+        diary.write("all is whole");
+        within_time(PATIENCE + LAST_LOGINS, "the last logins", logins).await.unwrap().unwrap()
+    };
+    let telling = async {
+        loop {
+            time::sleep(TELL_EVERY).await;
+            diary.tell(&recorder.tally());
+        }
+    };
+    let outcome: Outcome = tokio::select! {
+        outcome = Box::pin(all) => outcome,
+        () = telling => unreachable!("it tells for ever"),
+    };
+    let name = format!("{}-{}", plan.kind, plan.seed);
+    let file = |extension: &str| plan.directory.join(format!("{name}.{extension}"));
+    outcome.history.write(BufWriter::new(File::create(file("jsonl")).unwrap())).unwrap();
+    std::fs::write(file("diary"), diary.text()).unwrap();
+    std::fs::write(file("log"), deployment.printed()).unwrap();
+    Verdict::of(plan, &outcome, diary.counts(), file("jsonl"))
+}
