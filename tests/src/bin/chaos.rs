@@ -1,7 +1,8 @@
-//! Long runs of the chaos suite, by command: docs/testing.md.
+//! Long runs of the chaos suite, by command: docs/testing.md, "Chaos".
 
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,22 +10,34 @@ use clap::Parser;
 use tests::chaos::schedule::Kind;
 use tests::chaos::{self, Plan};
 
+/// New seeds are below it, so that people can say them.
+const SEEDS: u64 = 1_000_000;
+
 /// Breaks everything while people log in, and says what must not have happened
+///
+/// Starts three gateways, two callbacks, nginx, the simulator and Redis on loopback, lets people log in, and kills,
+/// stops, cuts off and delays all of it by a schedule that the seed decides. Then the checker judges what people saw.
+/// It needs what `tests/run` installs, and takes as long as the logins do (10,000 at 16 a second: 11 minutes).
 #[derive(Debug, Parser)]
+#[command(after_help = "\
+Prints the command that repeats the run, what breaks and how far the logins are on standard error, and a table at \
+the end on standard output. The exit code is 1 if anything happened that must not. docs/testing.md says what is \
+broken, and what each row of the table means.")]
 struct Arguments {
     /// Which Redis: single, sentinel or cluster
     #[arg(long, value_name = "KIND")]
     redis: Kind,
-    /// What the schedule of disruptions follows from
-    #[arg(long, value_name = "NUMBER", default_value = "1")]
-    seed: u64,
+    /// What the schedule of disruptions follows from; by default a new one, which is told
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     /// Logins in all
     #[arg(long, value_name = "NUMBER", default_value = "10000")]
     logins: u64,
-    /// Logins a second
-    #[arg(long, value_name = "NUMBER", default_value = "20")]
+    /// Logins a second; what this machine cannot keep up with looks like an outage
+    #[arg(long, value_name = "NUMBER", default_value = "16")]
     rate: f64,
-    /// How many replicas must have a move; by default all there are
+    /// REPLICATION_WAIT of the services: how many replicas must have a move before it is answered; by default all that
+    /// there are, which is 1, and 0 with a single Redis
     #[arg(long, value_name = "NUMBER")]
     replication_wait: Option<u8>,
     /// What the services log, which is kept beside the history
@@ -38,7 +51,8 @@ struct Arguments {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let short = Plan::short(arguments.redis, arguments.seed);
+    let seed = arguments.seed.unwrap_or_else(|| RandomState::new().hash_one(0) % SEEDS);
+    let short = Plan::short(arguments.redis, seed);
     let plan = Plan {
         logins: arguments.logins,
         rate: arguments.rate,

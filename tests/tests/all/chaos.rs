@@ -1,4 +1,4 @@
-//! People log in while everything breaks that can; nothing happens that must not. docs/testing.md has the long runs.
+//! People log in while everything breaks that can; nothing happens that must not. docs/testing.md, "Chaos", has the long runs.
 
 use tests::chaos::schedule::Kind;
 use tests::chaos::{self, Plan};
