@@ -18,4 +18,6 @@ fuzz_target!(|notice: &str| {
     assert_eq!(words[4].parse(), Ok(news.since.0));
     let written = format!("{login} {} {} {} {}", news.version, states[0], news.connection, news.since.0);
     assert_eq!(read_notice(&written), Some((login, news)));
+    // A claim's ends with its time, which is no news.
+    assert_eq!(read_notice(&format!("{written} 1763800000123")), Some((login, news)));
 });
