@@ -146,6 +146,32 @@ fn both_ways_in_send_the_platform_to_the_callbacks_and_everybody_else_to_the_gat
     );
 }
 
+#[test]
+fn prometheus_operator_finds_the_admin_port_of_gateways_and_callbacks() {
+    let built = Built::with_component("monitoring");
+    let found: Vec<_> = built
+        .of_kind("ServiceMonitor")
+        .map(|monitor| {
+            let wanted = monitor["spec"]["selector"]["matchLabels"].as_object().unwrap();
+            let is_wanted = |service: &&Value| {
+                wanted.iter().all(|(name, value)| service["metadata"]["labels"][name] == *value)
+            };
+            let services: Vec<_> = built.of_kind("Service").filter(is_wanted).collect();
+            assert_eq!(services.len(), 1, "{monitor}");
+            let [endpoint] = list(&monitor["spec"]["endpoints"]) else { panic!("{monitor}") };
+            assert!(
+                list(&services[0]["spec"]["ports"]).iter().any(|port| port["name"] == endpoint["port"]),
+                "{monitor}"
+            );
+            (text(&services[0]["metadata"]["name"]), text(&endpoint["port"]), text(&endpoint["path"]))
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [("scan-login-callback", "admin", "/metrics"), ("scan-login-gateway", "admin", "/metrics")]
+    );
+}
+
 fn has_port(built: &Built, service: &Value, is_it: impl Fn(&Value) -> bool) -> bool {
     let service = built.object("Service", text(&service["name"]));
     list(&service["spec"]["ports"]).iter().any(|port| is_it(port) && port["name"] == "http")
