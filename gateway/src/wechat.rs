@@ -136,7 +136,8 @@ impl Platform {
         };
         let url = self.codes.url(&self.account.api_base);
         let turn = time::timeout(TURN_TIMEOUT, self.places.acquire()).await;
-        let _place = turn.map_err(|_| Error::Crowded)?.expect("nobody closes it");
+        let turn = turn.map_err(|_| Error::Crowded).inspect_err(|_| self.codes.not_made());
+        let _place = turn?.expect("nobody closes it");
         let read = |Created { ticket, url }| {
             let ticket = Ticket::parse(&ticket).ok_or(Error::Unreadable("a ticket that is none"))?;
             if url.is_empty() || url.len() > CONTENT_MAX {
@@ -166,7 +167,7 @@ impl Platform {
     }
 
     /// Makes a call that needs the access token. A token that the platform does not take is replaced once, and the call
-    /// made once more. An answer of which `read` makes nothing is a failure like any other.
+    /// made once more.
     async fn call<T: DeserializeOwned, U>(
         &self,
         endpoint: &Endpoint,
@@ -189,7 +190,7 @@ impl Platform {
             },
             outcome => outcome,
         };
-        permit.settle(outcome.and_then(read))
+        endpoint.settle(permit, outcome, read)
     }
 
     /// What operators see of it.

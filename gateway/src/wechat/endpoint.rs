@@ -59,7 +59,12 @@ impl Endpoint {
     ///
     /// [`Error::Resting`]: nobody asks at the moment.
     pub(super) fn admit(&self) -> Result<Permit, Error> {
-        self.breaker.admit().inspect_err(|_| self.metrics.not_made.inc())
+        self.breaker.admit().inspect_err(|_| self.not_made())
+    }
+
+    /// Counts a call that was not made.
+    pub(super) fn not_made(&self) {
+        self.metrics.not_made.inc();
     }
 
     /// Asks, and asks again where the platform is busy. A time-out is not -1: the platform may have worked, so the call is
@@ -92,5 +97,16 @@ impl Endpoint {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Ends a call with what `read` makes of its answer. An answer of which it makes nothing is a failure like any other.
+    pub(super) fn settle<T, U>(
+        &self,
+        permit: Permit,
+        outcome: Result<T, Error>,
+        read: impl FnOnce(T) -> Result<U, Error>,
+    ) -> Result<U, Error> {
+        let read = |answer| read(answer).inspect_err(|error| self.metrics.failed(error));
+        permit.settle(outcome.and_then(read))
     }
 }

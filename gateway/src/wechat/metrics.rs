@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use shared::day;
 use shared::metrics::{Registry, WAITS};
 
 use super::Error;
@@ -20,9 +21,6 @@ const CODES: [i64; 29] = [
 const OTHERS: [&str; 5] = ["other", "unreachable", "http_status", "unreadable", "token_not_taken"];
 /// The states of a breaker.
 pub(super) const STATES: [&str; 3] = ["working", "resting", "probing"];
-/// The platform's day begins at midnight in China, which knows no summer time (docs/wechat.md, "Quotas").
-const UTC_PLUS_8: Duration = Duration::from_secs(8 * 3600);
-const DAY_S: u64 = 86_400;
 
 /// All calls together.
 #[derive(Debug)]
@@ -71,7 +69,7 @@ impl Default for Metrics {
             ),
             not_made: registry.counter_family(
                 "platform_calls_not_made_total",
-                "Calls that were not made because the platform was given a rest.",
+                "Calls that were not made: the platform was given a rest, or too many were under way.",
                 &["call"],
             ),
             breakers: registry.gauge_family(
@@ -137,7 +135,7 @@ impl Metrics {
     }
 
     fn today(&self, with: impl FnOnce(&mut Today)) {
-        let day = (since_1970() + UTC_PLUS_8).as_secs() / DAY_S;
+        let day = day::number(since_1970());
         let mut today = self.today.lock().unwrap_or_else(PoisonError::into_inner);
         if today.day != day {
             *today = Today { day, codes: 0 };
@@ -156,7 +154,7 @@ impl CallMetrics {
             Kind::Status(_) => "http_status",
             Kind::Unreadable => "unreadable",
             Kind::TokenNotTaken => "token_not_taken",
-            // Nothing was asked.
+            // Nothing was asked: it is counted as a call that was not made.
             Kind::Crowded => return,
         };
         self.errors.with_label_values(&[self.call, code]).inc();

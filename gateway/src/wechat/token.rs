@@ -217,11 +217,11 @@ impl Inner {
         let url = self.endpoint.url(&self.account.api_base);
         let asked = Instant::now();
         let granted = self.endpoint.ask(&permit, || self.http.post(&url).json(&request)).await;
-        let granted =
-            permit.settle(granted.and_then(|granted: Granted| match granted.access_token.is_empty() {
-                true => Err(Error::Unreadable("an empty access token")),
-                false => Ok(granted),
-            }))?;
+        let read = |granted: Granted| match granted.access_token.is_empty() {
+            true => Err(Error::Unreadable("an empty access token")),
+            false => Ok(granted),
+        };
+        let granted = self.endpoint.settle(permit, granted, read)?;
         let life = Duration::from_secs(granted.expires_in.min(LIFE_MAX));
         tracing::debug!(life_s = life.as_secs(), "access token fetched");
         Ok(Token::new(Secret::new(granted.access_token), life, asked))

@@ -11,10 +11,11 @@ use tests::browser::{Browser, Request};
 use tests::http;
 use tests::metrics::Scrape;
 use tests::patience::{eventually, until};
-use tests::program::Program;
+use tests::program::{Program, setting};
 use tests::stack::{Plan, Stack, is_well, somebodys_openid};
 
 use crate::bounds::{faults, sent, small};
+use crate::platform::codes::{api_that_answers, granted};
 
 const PAGE: &str = include_str!("../../../docs/metrics.md");
 
@@ -118,7 +119,7 @@ async fn the_programs_and_their_documentation_name_the_same_metrics() {
 #[tokio::test]
 async fn a_standalone_program_with_redis_has_its_metrics_too() {
     let redis = tests::redis::RedisServer::start().await;
-    let settings = vec![tests::program::setting("REDIS_URL", redis.url().expose())];
+    let settings = vec![setting("REDIS_URL", redis.url().expose())];
     let standalone = Program::start("standalone", settings).await;
     is_well(&standalone).await;
     is_as_documented(
@@ -393,6 +394,44 @@ async fn the_platforms_trouble_shows_by_code_and_in_the_breaker() {
 }
 
 #[tokio::test]
+async fn answers_that_cannot_be_read_are_errors_of_their_call() {
+    let stack = small(&[]).await;
+    let no_token = json!({ "access_token": "", "expires_in": 7200 });
+    let no_ticket = json!({ "ticket": "", "url": "http://weixin.qq.com/q/1" });
+    for (granted, call) in [(no_token, "/cgi-bin/stable_token"), (granted(), "/cgi-bin/qrcode/create")] {
+        let (api_base, _) = api_that_answers(granted, no_ticket.clone()).await;
+        let mut settings = stack.account.settings("safe");
+        settings.push(setting("REDIS_URL", stack.redis.url().expose()));
+        settings.push(setting("WECHAT_API_BASE", api_base));
+        let gateway = Program::start("gateway", settings).await;
+        is_well(&gateway).await;
+        assert_eq!(Browser::open(&gateway.url()).await.error().await, "platform_unavailable");
+        let scrape = Scrape::of(&gateway).await;
+        let series = format!("platform_errors_total{{call=\"{call}\",code=\"unreadable\"}}");
+        assert_eq!(scrape.value(&series), 1.0, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn who_gets_no_turn_at_the_platform_is_a_call_that_was_not_made() {
+    /// Calls for codes that are made at once (gateway/src/wechat.rs).
+    const CODES_AT_ONCE: usize = 64;
+    let stack = small(&[]).await;
+    stack.browser().await.qr_code().await;
+    faults(&stack, json!({ "latency_ms": 60_000 })).await;
+    let mut crowd = Vec::new();
+    for _ in 0..=CODES_AT_ONCE {
+        crowd.push(stack.browser().await);
+    }
+    until("the last one to be refused", async || {
+        let scrape = Scrape::of(&stack.gateways[0]).await;
+        scrape.value("platform_calls_not_made_total{call=\"/cgi-bin/qrcode/create\"}") == 1.0
+    })
+    .await;
+    assert_eq!(crowd.last_mut().unwrap().error().await, "platform_unavailable");
+}
+
+#[tokio::test]
 async fn an_outage_of_redis_shows() {
     let stack = small(&[]).await;
     let gateway = &stack.gateways[0];
@@ -435,14 +474,10 @@ async fn an_outage_of_redis_shows() {
 
 #[tokio::test]
 async fn a_draining_replica_says_that_it_is_not_ready() {
-    let mut stack = Plan {
-        gateways: 1,
-        callbacks: 1,
-        settings: vec![tests::program::setting("DRAIN_DELAY", "5s")],
-        ..Plan::default()
-    }
-    .start()
-    .await;
+    let mut stack =
+        Plan { gateways: 1, callbacks: 1, settings: vec![setting("DRAIN_DELAY", "5s")], ..Plan::default() }
+            .start()
+            .await;
     stack.gateways[0].signal(Signal::SIGTERM);
     until("the draining to show", async || {
         Scrape::of(&stack.gateways[0]).await.value("ready{program=\"gateway\"}") == 0.0

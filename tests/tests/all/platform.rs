@@ -1,6 +1,6 @@
 //! The client of the platform's API, against the simulator with every kind of trouble.
 
-mod codes;
+pub(crate) mod codes;
 mod people;
 mod rests;
 mod tokens;

@@ -82,8 +82,9 @@ async fn a_crowd_that_gets_no_turn_is_told_so_and_has_made_nothing() {
     assert_eq!(world.arrived.lock().unwrap()[CREATE], 1 + CODES_AT_ONCE);
 }
 
-/// An API that takes every token and answers each call for a code with `created`; and the number of those calls.
-async fn api_that_creates(created: Value) -> (Platform, Arc<AtomicUsize>) {
+/// The base URL of an API that takes every token, answers whoever asks for one with `granted` and each call for a code
+/// with `created`; and the number of those calls.
+pub(crate) async fn api_that_answers(granted: Value, created: Value) -> (String, Arc<AtomicUsize>) {
     let calls = Arc::<AtomicUsize>::default();
     let create = {
         let calls = calls.clone();
@@ -92,13 +93,16 @@ async fn api_that_creates(created: Value) -> (Platform, Arc<AtomicUsize>) {
             Json(created)
         }
     };
-    let granted = json!({ "access_token": "token", "expires_in": 7200 });
     let router = Router::new().route(STABLE_TOKEN, post(async || Json(granted))).route(CREATE, post(create));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api_base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let account = Account { app_id: "wx0".to_owned(), app_secret: Secret::new("secret"), api_base };
-    (Platform::new(account).unwrap(), calls)
+    (api_base, calls)
+}
+
+/// A token as the platform grants it.
+pub(crate) fn granted() -> Value {
+    json!({ "access_token": "token", "expires_in": 7200 })
 }
 
 #[tokio::test]
@@ -109,7 +113,9 @@ async fn answers_of_which_no_code_can_be_made_are_failures_and_make_it_rest() {
         json!({ "ticket": "ticket", "url": "" }),
         json!({ "ticket": "ticket", "url": "q".repeat(1000) }),
     ] {
-        let (client, calls) = api_that_creates(created).await;
+        let (api_base, calls) = api_that_answers(granted(), created).await;
+        let account = Account { app_id: "wx0".to_owned(), app_secret: Secret::new("secret"), api_base };
+        let client = Platform::new(account).unwrap();
         for _ in 0..BORNE {
             let error = makes_a_code(&client).await.unwrap_err();
             assert!(matches!(error, Error::Unreadable(_)), "{error:?}");
