@@ -1,5 +1,8 @@
 //! What operators load into their monitoring: each rule and each panel asks for what the programs have.
 
+mod alarms;
+mod rules;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -106,6 +109,11 @@ async fn every_panel_and_every_rule_has_data_after_logins_and_failures() {
     }
     let alarms: Vec<_> = rules.iter().filter(|rule| rule["state"] == "firing").collect();
     assert!(alarms.is_empty(), "a system that works wakes nobody: {alarms:?}");
+
+    // What the rules are tried on is what programs say; the standalone one does not run here.
+    for series in rules::series().iter().filter(|series| !series.contains("standalone")) {
+        prometheus.has_data("the rules' cases", &format!("count({series})")).await;
+    }
 }
 
 #[test]
