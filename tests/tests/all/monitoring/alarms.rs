@@ -59,6 +59,14 @@ impl Watch {
             .await;
     }
 
+    /// When a program started, since 1970, as Prometheus knows it; 0 where it does not.
+    async fn started(&self, program: &Program) -> f64 {
+        let instance = program.admin_url().replace("http://", "");
+        let found =
+            self.prometheus.query(&format!("process_start_time_seconds{{instance={instance:?}}}")).await;
+        found.first().map_or(0.0, |sample| sample["value"][1].as_str().unwrap().parse().unwrap())
+    }
+
     /// Waits until nothing rings: what was looked at before the first scrape may have.
     async fn is_silent(&self) {
         until("silence", async || {
@@ -103,22 +111,26 @@ async fn trouble_with_redis_and_replicas_that_die_ring() {
 
     stack.gateways.iter_mut().for_each(Program::kill);
     watch.rings("ScanLoginNoGatewayReady").await;
+    let mut last = watch.started(&stack.callbacks[0]).await;
     stack.callbacks.iter_mut().for_each(Program::kill);
     watch.rings("ScanLoginNoCallbackReady").await;
     for _ in 0..3 {
+        // It is told in whole seconds.
+        until("another second", async || UNIX_EPOCH.elapsed().unwrap().as_secs_f64() > last + 2.0).await;
         stack.callbacks[0].restart().await;
-        let started = format!("process_start_time_seconds{{instance={:?}}}", host(&stack.callbacks[0]));
-        watch.prometheus.has_data("the restart", &started).await;
+        let before = last;
+        until("the restart to be seen", async || {
+            last = watch.started(&stack.callbacks[0]).await;
+            last > before
+        })
+        .await;
     }
+    watch.rings("ScanLoginRestarts").await;
     watch.stops("ScanLoginNoCallbackReady").await;
 }
 
 async fn ready(program: &Program) -> bool {
     sent(http::client().get(format!("{}/readyz", program.admin_url()))).await.status().is_success()
-}
-
-fn host(program: &Program) -> String {
-    program.admin_url().replace("http://", "")
 }
 
 #[tokio::test]
