@@ -2,6 +2,7 @@
 
 mod cluster;
 mod follower;
+mod monitor;
 mod secured;
 mod sentinel;
 
@@ -17,6 +18,7 @@ use tokio::process::Command;
 
 pub use self::cluster::{Migration, RedisCluster};
 pub use self::follower::RedisFollower;
+pub use self::monitor::RedisMonitor;
 pub use self::secured::SecuredRedis;
 pub use self::sentinel::RedisSentinel;
 use crate::child::Child;

@@ -33,6 +33,7 @@ mod repeats;
 mod resume;
 mod set_back;
 mod settings;
+mod sizing;
 mod slow_clients;
 mod standalone;
 mod trouble;
