@@ -2,8 +2,8 @@
 //!
 //! * [`patience`]: no test waits for ever, and none sleeps for luck.
 //! * [`child`]: a process that does not outlive the test. [`relay`]: a network that can be cut, held and slowed.
-//! * [`redis`]: Redis, alone and as a Cluster, and what it is asked. [`replica`]: a backplane as one process has it, every call bounded.
-//!   [`on_every_backplane!`]: one suite over all of them.
+//! * [`redis`]: Redis, alone and as a Cluster, and what it is asked. [`replica`]: a backplane as one process has it,
+//!   every call bounded. [`on_every_backplane!`]: one suite over all of them.
 //! * [`program`]: our own binaries, built and run as an operator runs them. [`nginx`], [`tls`]: what stands before
 //!   them.
 //! * [`stack`]: all of it together. [`browser`], [`application`]: who uses it; [`chromium`]: a

@@ -11,6 +11,7 @@ mod cluster;
 mod conformance;
 mod doctor;
 mod failover;
+mod haproxy;
 mod hostile;
 mod kubernetes;
 mod leaving;
