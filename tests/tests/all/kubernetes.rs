@@ -1,6 +1,7 @@
 //! The manifests in `k8s/`: what would be applied is valid, safe, and says what the programs themselves say.
 
 mod network;
+mod readme;
 mod rolling;
 mod settings;
 

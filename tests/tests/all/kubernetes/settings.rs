@@ -109,6 +109,39 @@ async fn the_programs_start_with_these_settings_and_answer_the_probes() {
     }
 }
 
+#[tokio::test]
+async fn a_secret_that_the_operator_left_empty_is_named_at_the_start() {
+    let production = Built::overlay("production");
+    for workload in ours(&production) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = given(&workload, &production, directory.path());
+        settings.push(setting("WECHAT_APP_ID", "wx0123456789abcdef"));
+        let files = settings.iter().filter_map(|(name, path)| Some((name.strip_suffix("_FILE")?, path)));
+        let mut named = Vec::new();
+        for (secret, path) in files {
+            let whole = fs::read(path).unwrap();
+            fs::write(path, "").unwrap();
+            if secret == "REDEEM_SECRET" {
+                // Whose application redeems nothing needs none.
+                let program = Program::start(program_of(&workload), settings.clone()).await;
+                program.prints("REDEEM_SECRET").await;
+            } else {
+                let ended = Program::run(workload.component, &settings).await;
+                assert_eq!(ended.code, Some(2), "{secret}: {}", ended.printed);
+                assert!(ended.printed.contains(secret), "{secret}: {}", ended.printed);
+            }
+            fs::write(path, whole).unwrap();
+            named.push(secret);
+        }
+        let expected: &[_] = match workload.component {
+            "gateway" => &["REDEEM_SECRET", "REDIS_URL", "WECHAT_APP_SECRET"],
+            _ => &["REDIS_URL", "WECHAT_ENCODING_AES_KEY", "WECHAT_TOKEN"],
+        };
+        named.sort_unstable();
+        assert_eq!(named, expected, "{}", workload.component);
+    }
+}
+
 /// The settings as the container will have them, with the secrets' files in `directory`: the overlay's own, or, where
 /// the operator brings them, anybody's.
 fn given(workload: &Workload<'_>, built: &Built, directory: &Path) -> Vec<Setting> {
