@@ -1,6 +1,7 @@
 //! What operators load into their monitoring: each rule and each panel asks for what the programs have.
 
 mod alarms;
+mod compose;
 mod rules;
 
 use std::collections::BTreeSet;
