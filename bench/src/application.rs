@@ -13,7 +13,7 @@ use crate::history::{Digest, Redemption, What};
 use crate::http::Pool;
 use crate::random;
 use crate::recorder::Recorder;
-use crate::turns::Turns;
+use crate::turns::{Away, Turns};
 
 /// For one request, as the reference advises.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ impl Application {
     /// Redeems at the gateways, of which there is at least one, one after the other.
     #[must_use]
     pub fn new(gateways: Vec<Endpoint>, secret: Secret, recorder: Arc<Recorder>) -> Self {
-        let turns = Turns::among(gateways.len());
+        let turns = Turns::among(gateways.len(), Away::default());
         Self { gateways: gateways.into_iter().map(Pool::new).collect(), turns, secret, recorder }
     }
 

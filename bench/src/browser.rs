@@ -12,6 +12,7 @@ use crate::backoff::Backoff;
 use crate::endpoint::Endpoint;
 use crate::history::{Digest, What};
 use crate::recorder::Recorder;
+use crate::run::Target;
 use crate::turns::Turns;
 use crate::websocket::{Error, Message, Socket};
 
@@ -34,10 +35,11 @@ pub struct Gateways {
 }
 
 impl Gateways {
-    /// At least one gateway. `origin` is whose pages they are; the gateway's own if left out.
+    /// Those of a target that has one at least.
     #[must_use]
-    pub fn new(endpoints: Vec<Endpoint>, origin: Option<String>) -> Self {
-        Self { turns: Turns::among(endpoints.len()), endpoints, origin }
+    pub fn of(target: &Target) -> Self {
+        let Target { gateways, origin, away, .. } = target.clone();
+        Self { turns: Turns::among(gateways.len(), away), endpoints: gateways, origin }
     }
 
     fn next(&self, last: Option<u16>) -> (u16, &Endpoint) {
@@ -369,7 +371,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_success_stays_on_show_when_its_socket_ends() {
-        let gateways = Arc::new(Gateways::new(vec!["http://127.0.0.1:1".parse().unwrap()], None));
+        let target = Target::of(vec!["http://127.0.0.1:1".parse().unwrap()]);
+        let gateways = Arc::new(Gateways::of(&target));
         let ((told, mut news), (_wishes, wished)) = (watch::channel(News::Nothing), mpsc::channel(1));
         let mut browser = Browser::new(gateways, Arc::default(), 1);
         browser.watched = Some((told, wished));

@@ -36,7 +36,7 @@ pub struct Plan {
 pub async fn run(target: &Target, plan: &Plan, recorder: Arc<Recorder>) -> Result<Outcome, Error> {
     run::check_servers("gateway", &target.gateways)?;
     run::check_open_files(plan.warm_up + plan.connections)?;
-    let gateways = Arc::new(Gateways::new(target.gateways.clone(), target.origin.clone()));
+    let gateways = Arc::new(Gateways::of(target));
     let mut crowd = Crowd::new(gateways, recorder.clone());
     crowd.open(0..plan.warm_up, plan.rate).await;
     time::sleep(SETTLE).await;

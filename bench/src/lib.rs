@@ -71,5 +71,5 @@ pub mod run;
 pub mod settings;
 pub mod sources;
 pub mod table;
-mod turns;
+pub mod turns;
 pub mod websocket;

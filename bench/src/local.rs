@@ -22,10 +22,15 @@ use crate::phone::Texts;
 use crate::random;
 use crate::resources::Process;
 use crate::run::Target;
+use crate::turns::Away;
 
 /// How long everything may take to be ready.
 const START_TIME: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// What a load balancer takes to find out that a gateway leaves, which is less than its `DRAIN_DELAY`.
+const NOTICED: Duration = Duration::from_secs(2);
+/// A gateway has left by then, whatever is set: the longest `GRACE_TIME` by default, and some.
+const LEAVE_TIME: Duration = Duration::from_secs(90);
 /// Ports, the first of each kind: the address is our own.
 const REDIS: u16 = 6379;
 const SIMULATOR: u16 = 8000;
@@ -59,6 +64,7 @@ pub struct Deployment {
     account: simulator::Config,
     redeem_secret: Secret,
     plan: Plan,
+    binaries: PathBuf,
     /// Logs, and what Redis believes to be its own. Last, for it is removed when they have ended.
     directory: TempDir,
 }
@@ -85,6 +91,9 @@ pub enum Error {
         /// Its last lines.
         said: String,
     },
+    /// A gateway that was asked to leave did not, or said at its end that something was wrong.
+    #[error("{0} did not leave as it should")]
+    Left(String),
     /// No account can be made up.
     #[error("no account can be made up")]
     Account(#[from] simulator::Error),
@@ -106,11 +115,11 @@ impl Deployment {
         let account = simulator::Config::random(format!("{}/wechat/callback", at(CALLBACKS)), at(SIMULATOR))?;
         let redeem_secret = Secret::new(format!("{:032x}", u128::from_be_bytes(random::bytes()?)));
         let (directory, children) = (TempDir::new()?, Vec::new());
-        let mut deployment = Self { children, address, account, redeem_secret, plan, directory };
+        let mut deployment = Self { children, address, account, redeem_secret, plan, binaries, directory };
         deployment.start_redis()?;
-        deployment.start_ours(&binaries, "simulator", SIMULATOR, 1)?;
-        deployment.start_ours(&binaries, "gateway", GATEWAYS, deployment.plan.gateways)?;
-        deployment.start_ours(&binaries, "callback", CALLBACKS, deployment.plan.callbacks)?;
+        deployment.start_ours("simulator", SIMULATOR, 1)?;
+        deployment.start_ours("gateway", GATEWAYS, deployment.plan.gateways)?;
+        deployment.start_ours("callback", CALLBACKS, deployment.plan.callbacks)?;
         deployment.becomes_ready().await?;
         Ok(deployment)
     }
@@ -120,7 +129,7 @@ impl Deployment {
     pub fn target(&self) -> Target {
         let process = |child: &Child| Process { name: child.name().to_owned(), pid: child.pid() };
         let processes = self.children.iter().map(process).collect();
-        Target { gateways: self.endpoints(GATEWAYS, self.plan.gateways), origin: None, processes }
+        Target { processes, ..Target::of(self.endpoints(GATEWAYS, self.plan.gateways)) }
     }
 
     /// Whom a login needs besides.
@@ -137,6 +146,62 @@ impl Deployment {
         }
     }
 
+    /// How other drivers reach it, as a shell reads it: the variables `target` and `parties` have the flags of `bench idle`
+    /// and `bench login`, and the secrets are exported. They are made up for this deployment.
+    #[must_use]
+    pub fn directions(&self) -> String {
+        let Target { gateways, processes, .. } = self.target();
+        let Parties { callbacks, simulator, account, .. } = self.parties();
+        let target = gateways.iter().map(|gateway| format!("--gateway {gateway}"));
+        let watched = processes.iter().map(|Process { name, pid }| format!("--pid {name}={pid}"));
+        let parties = callbacks.iter().map(|callback| format!("--callback {callback}"));
+        let words = |words: Vec<String>| words.join(" ");
+        let exports = [
+            ("REDIS_URL", self.redis_url()),
+            ("REDEEM_SECRET", self.redeem_secret.expose().to_owned()),
+            ("WECHAT_APP_ID", account.app_id),
+            ("WECHAT_ORIGINAL_ID", account.original_id),
+            ("WECHAT_TOKEN", account.token),
+            ("WECHAT_ENCODING_AES_KEY", account.encoding_aes_keys.join(",")),
+        ];
+        let exports = exports.map(|(name, value)| format!("export {name}={value}\n")).concat();
+        format!(
+            "{exports}target='{}'\nparties='{}'\n",
+            words(target.chain(watched).collect()),
+            words(parties.chain([format!("--simulator {simulator}")]).collect()),
+        )
+    }
+
+    /// Replaces the gateways one after the other, as a rolling update does: each is asked to leave, gets no new pages when
+    /// a load balancer would have noticed, ends, and starts anew.
+    ///
+    /// # Errors
+    ///
+    /// One does not leave well, or does not come back.
+    pub async fn restart_gateways(&mut self, away: &Away) -> Result<(), Error> {
+        let is_gateway = |place: &usize| self.children[*place].name().starts_with("gateway");
+        let places: Vec<usize> = (0..self.children.len()).filter(is_gateway).collect();
+        for ((number, port), place) in (0..).zip(GATEWAYS..).zip(places) {
+            self.children[place].terminate();
+            time::sleep(NOTICED).await;
+            away.insert(number);
+            let name = self.children[place].name().to_owned();
+            let until = Instant::now() + LEAVE_TIME;
+            loop {
+                match self.children[place].ended() {
+                    Some(status) if status.success() => break,
+                    Some(_) => return Err(Error::Left(name)),
+                    None if Instant::now() > until => return Err(Error::Left(name)),
+                    None => time::sleep(LOOK_EVERY).await,
+                }
+            }
+            self.children[place] = self.ours(&name, "gateway", port)?;
+            self.is_ready(port, Instant::now() + START_TIME).await?;
+            away.remove(number);
+        }
+        Ok(())
+    }
+
     fn endpoints(&self, first: u16, number: u16) -> Vec<Endpoint> {
         let path = if first == CALLBACKS { "/wechat/callback" } else { "" };
         (first..first + number).map(|port| Endpoint::at((self.address, port).into()).or_path(path)).collect()
@@ -149,36 +214,39 @@ impl Deployment {
     fn start_redis(&mut self) -> Result<(), Error> {
         let (address, directory) = (self.address.to_string(), self.directory.path().display().to_string());
         let arguments = ["--bind", &address, "--port", &REDIS.to_string(), "--save", "", "--dir", &directory];
-        self.start_child("redis", Path::new("redis-server"), &arguments, &[])
+        let redis = self.child("redis", Path::new("redis-server"), &arguments, &[])?;
+        self.children.push(redis);
+        Ok(())
     }
 
-    fn start_ours(&mut self, binaries: &Path, program: &str, first: u16, number: u16) -> Result<(), Error> {
-        let binary = binaries.join(program);
-        if !binary.exists() {
-            return Err(Error::NotBuilt(binary));
-        }
+    fn start_ours(&mut self, program: &str, first: u16, number: u16) -> Result<(), Error> {
         for port in first..first + number {
             let name =
                 if number == 1 { program.to_owned() } else { format!("{program}-{}", port - first + 1) };
-            let settings = self.settings(program, port);
-            self.start_child(&name, &binary, &[], &settings)?;
+            let child = self.ours(&name, program, port)?;
+            self.children.push(child);
         }
         Ok(())
     }
 
-    fn start_child(
-        &mut self,
+    fn ours(&self, name: &str, program: &str, port: u16) -> Result<Child, Error> {
+        let binary = self.binaries.join(program);
+        if !binary.exists() {
+            return Err(Error::NotBuilt(binary));
+        }
+        self.child(name, &binary, &[], &self.settings(program, port))
+    }
+
+    fn child(
+        &self,
         name: &str,
         program: &Path,
         arguments: &[&str],
         settings: &[(String, String)],
-    ) -> Result<(), Error> {
+    ) -> Result<Child, Error> {
         let log = self.directory.path().join(format!("{name}.log"));
-        match Child::start(name, program, arguments, settings, &log) {
-            Ok(child) => self.children.push(child),
-            Err(source) => return Err(Error::Start { name: name.to_owned(), source }),
-        }
-        Ok(())
+        Child::start(name, program, arguments, settings, &log)
+            .map_err(|source| Error::Start { name: name.to_owned(), source })
     }
 
     /// Each program takes what it knows.
@@ -215,19 +283,23 @@ impl Deployment {
     async fn becomes_ready(&mut self) -> Result<(), Error> {
         let until = Instant::now() + START_TIME;
         let ports = [(GATEWAYS, self.plan.gateways), (CALLBACKS, self.plan.callbacks), (SIMULATOR, 1)];
-        let ports = ports.into_iter().flat_map(|(first, number)| first..first + number);
-        for port in ports {
-            let admin = Pool::new(Endpoint::at((self.address, port + ADMIN).into()));
-            while !is_well(&admin).await {
-                let ended = self.children.iter_mut().position(Child::has_ended);
-                if ended.is_some() || Instant::now() > until {
-                    let child = ended.map_or(self.children.last(), |ended| self.children.get(ended));
-                    let said = child.map(Child::last_words).unwrap_or_default();
-                    let name = child.map_or_else(String::new, |child| child.name().to_owned());
-                    return Err(Error::NotReady { name, said });
-                }
-                time::sleep(LOOK_EVERY).await;
+        for port in ports.into_iter().flat_map(|(first, number)| first..first + number) {
+            self.is_ready(port, until).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_ready(&mut self, port: u16, until: Instant) -> Result<(), Error> {
+        let admin = Pool::new(Endpoint::at((self.address, port + ADMIN).into()));
+        while !is_well(&admin).await {
+            let ended = self.children.iter_mut().position(Child::has_ended);
+            if ended.is_some() || Instant::now() > until {
+                let child = ended.map_or(self.children.last(), |ended| self.children.get(ended));
+                let said = child.map(Child::last_words).unwrap_or_default();
+                let name = child.map_or_else(String::new, |child| child.name().to_owned());
+                return Err(Error::NotReady { name, said });
             }
+            time::sleep(LOOK_EVERY).await;
         }
         Ok(())
     }

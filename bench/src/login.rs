@@ -140,8 +140,8 @@ pub async fn run(
     report.costs(Costs::between("a login", &begin, &end, Per::Each(outcomes.begun)));
     if let Some(opened) = opened {
         let each = Per::Each(outcomes.begun);
-        report.costs(Costs::between("of that, opening its page", &begin, &opened, each));
-        report.costs(Costs::between("of that, from the scan on", &opened, &end, each));
+        report.costs(Costs::between("the opening of its page", &begin, &opened, each));
+        report.costs(Costs::between("the rest, from the scan on", &opened, &end, each));
     }
     report.costs(Costs::between("holding the pages that wait", &before, &begin, Per::Second(idle)));
     report.judged(&judgement);
@@ -171,7 +171,7 @@ fn stage(target: &Target, parties: &Parties, plan: &Plan, recorder: &Arc<Recorde
     );
     let (redeem_at, secret) = (parties.redeem_at.clone(), parties.redeem_secret.clone());
     Ok(Stage {
-        gateways: Arc::new(Gateways::new(target.gateways.clone(), target.origin.clone())),
+        gateways: Arc::new(Gateways::of(target)),
         phone,
         application: Application::new(redeem_at, secret, recorder.clone()),
         recorder: recorder.clone(),
@@ -296,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_against_nobody_is_refused() {
         let endpoint: Endpoint = "http://127.0.0.1:1".parse().unwrap();
-        let target = Target { gateways: vec![endpoint.clone()], origin: None, processes: Vec::new() };
+        let target = Target::of(vec![endpoint.clone()]);
         let parties = Parties {
             callbacks: Vec::new(),
             redeem_at: vec![endpoint.clone()],

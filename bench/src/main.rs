@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,16 @@ use bench::local::Deployment;
 use bench::progress::Progress;
 use bench::recorder::Recorder;
 use bench::report::Report;
-use bench::run::Outcome;
+use bench::run::{self, Outcome, Target};
 use bench::settings::{Command, JsonOutput, LocalMode, Output, Settings};
 use bench::{floor, idle, login, table};
 use clap::Parser as _;
 use shared::settings::complain;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+/// Between two looks at how far the logins are.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Whatever ended it. It is shown with its causes.
 type Failure = Box<dyn std::error::Error>;
@@ -81,20 +86,62 @@ async fn run(command: Command) -> Result<bool, Failure> {
 }
 
 async fn run_local(plan: bench::local::Plan, mode: LocalMode) -> Result<bool, Failure> {
-    let (LocalMode::Idle { output, .. } | LocalMode::Login { output, .. }) = &mode;
-    let files = Files::create(output)?;
-    let deployment = Deployment::start(plan).await?;
+    let mut deployment = Deployment::start(plan).await?;
+    let (target, parties) = (deployment.target(), deployment.parties());
     let recorder = Arc::<Recorder>::default();
-    let progress = Progress::of(recorder.clone());
-    let outcome = match mode {
-        LocalMode::Idle { plan, .. } => idle::run(&deployment.target(), &plan.plan(), recorder).await?,
-        LocalMode::Login { plan, .. } => {
-            let plan = plan.plan().unwrap_or_else(|invalid| invalid.exit());
-            login::run(&deployment.target(), &deployment.parties(), &plan, recorder).await?
+    match mode {
+        LocalMode::Idle { plan, output } => {
+            let files = Files::create(&output)?;
+            let progress = Progress::of(recorder.clone());
+            let outcome = idle::run(&target, &plan.plan(), recorder).await?;
+            drop(progress);
+            files.keep(&outcome)
         }
-    };
-    drop(progress);
-    files.keep(&outcome)
+        LocalMode::Login { plan, rolling_restart, output } => {
+            let plan = plan.plan().unwrap_or_else(|invalid| invalid.exit());
+            let files = Files::create(&output)?;
+            let progress = Progress::of(recorder.clone());
+            let run = login::run(&target, &parties, &plan, recorder.clone());
+            let outcome = match rolling_restart {
+                true => restarting(&mut deployment, &target, &recorder, run).await?,
+                false => run.await?,
+            };
+            drop(progress);
+            files.keep(&outcome)
+        }
+        LocalMode::Up => wait(&deployment).await,
+    }
+}
+
+async fn wait(deployment: &Deployment) -> Result<bool, Failure> {
+    let mut out = io::stdout();
+    write!(out, "{}", deployment.directions())?;
+    out.flush()?;
+    std::future::pending().await
+}
+
+/// Replaces the gateways while people log in.
+async fn restarting(
+    deployment: &mut Deployment,
+    target: &Target,
+    recorder: &Recorder,
+    run: impl Future<Output = Result<Outcome, run::Error>>,
+) -> Result<Outcome, Failure> {
+    let mut restarts = pin!(async {
+        while recorder.tally().redeemed == 0 {
+            sleep(LOOK_EVERY).await;
+        }
+        deployment.restart_gateways(&target.away).await
+    });
+    let mut run = pin!(run);
+    tokio::select! {
+        restarted = &mut restarts => restarted?,
+        outcome = &mut run => {
+            outcome?;
+            return Err("the logins were over before the gateways were replaced: a longer --time".into());
+        }
+    }
+    Ok(run.await?)
 }
 
 async fn measure_floor(
@@ -105,7 +152,7 @@ async fn measure_floor(
 ) -> Result<bool, Failure> {
     let json = output.json.as_deref().map(create).transpose()?;
     let floor = Floor::begin(redis, rate)?;
-    tokio::time::sleep(time).await;
+    sleep(time).await;
     let report = floor::report(&floor.end()?, rate, time);
     print(&report)?;
     if let Some(json) = json {

@@ -17,7 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::history::{Answer, Digest, What};
 use crate::http::Pool;
 use crate::recorder::Recorder;
-use crate::turns::Turns;
+use crate::turns::{Away, Turns};
 
 /// What the platform waits for an answer, and how often it tries (docs/wechat.md, "Time and repeats").
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ impl Phone {
     ) -> Self {
         Self {
             pushes,
-            turns: Turns::among(callbacks.len()),
+            turns: Turns::among(callbacks.len(), Away::default()),
             callbacks: callbacks.into_iter().map(Pool::new).collect(),
             scenes: Scenes::of(simulator),
             texts,

@@ -17,6 +17,7 @@ use crate::pace::{Schedule, Ticks};
 use crate::recorder::{Recorder, rfc3339};
 use crate::report::{Machine, Report};
 use crate::resources::{Process, Usage};
+use crate::turns::Away;
 
 /// Descriptors that are no browsers: phones, applications, files.
 const OTHER_FILES: u64 = 512;
@@ -34,6 +35,16 @@ pub struct Target {
     pub origin: Option<String>,
     /// Processes of the deployment that are there when the run begins. One that ends meanwhile has no row in the tables.
     pub processes: Vec<Process>,
+    /// Gateways that get no pages for a while.
+    pub away: Away,
+}
+
+impl Target {
+    /// These gateways, for their own pages; nothing is looked at.
+    #[must_use]
+    pub fn of(gateways: Vec<Endpoint>) -> Self {
+        Self { gateways, origin: None, processes: Vec::new(), away: Away::default() }
+    }
 }
 
 /// What a run came to.

@@ -119,10 +119,15 @@ pub enum LocalMode {
         /// How much.
         #[command(flatten)]
         plan: LoginSettings,
+        /// Replaces the gateways one after the other meanwhile, as a rolling update does
+        #[arg(long)]
+        rolling_restart: bool,
         /// Results.
         #[command(flatten)]
         output: Output,
     },
+    /// Only waits, for other drivers: prints shell variables with their flags, until it is interrupted
+    Up,
 }
 
 /// Where browsers go.
@@ -172,7 +177,7 @@ impl TargetSettings {
         for gateway in &self.gateways {
             check_loopback("--gateway", gateway, self.beyond_loopback)?;
         }
-        Ok(Target { gateways: self.gateways, origin: self.origin, processes: self.processes })
+        Ok(Target { origin: self.origin, processes: self.processes, ..Target::of(self.gateways) })
     }
 
     /// Where browsers go, and whom a login needs besides.

@@ -13,11 +13,7 @@ use crate::stack::{Account, Stack};
 /// Where browsers go, with no process watched.
 #[must_use]
 pub fn target(gateways: &[String]) -> Target {
-    Target {
-        gateways: gateways.iter().map(|url| endpoint(url)).collect(),
-        origin: None,
-        processes: Vec::new(),
-    }
+    Target::of(gateways.iter().map(|url| endpoint(url)).collect())
 }
 
 /// Whom a login needs besides. Callbacks are base URLs, and codes are redeemed at the gateways.

@@ -3,7 +3,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child as Process, Command, Stdio};
+use std::process::{Child as Process, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Lines of a log that are shown.
 const LAST_LINES: usize = 5;
@@ -42,6 +45,19 @@ impl Child {
 
     pub(super) fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Asks it to end.
+    pub(super) fn terminate(&self) {
+        // Fails only for a process that has ended already.
+        if let Ok(pid) = i32::try_from(self.pid()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+
+    /// How it ended; `None` while it runs.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
     }
 
     pub(super) fn has_ended(&mut self) -> bool {
