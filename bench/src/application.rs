@@ -39,10 +39,10 @@ struct Identity {
 }
 
 impl Application {
-    /// Redeems at the gateways, of which there is at least one, one after the other.
+    /// Redeems at the gateways, of which there is at least one, one after the other, but not at those that are away.
     #[must_use]
-    pub fn new(gateways: Vec<Endpoint>, secret: Secret, recorder: Arc<Recorder>) -> Self {
-        let turns = Turns::among(gateways.len(), Away::default());
+    pub fn new(gateways: Vec<Endpoint>, away: Away, secret: Secret, recorder: Arc<Recorder>) -> Self {
+        let turns = Turns::among(gateways.len(), away);
         Self { gateways: gateways.into_iter().map(Pool::new).collect(), turns, secret, recorder }
     }
 

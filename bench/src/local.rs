@@ -271,6 +271,8 @@ impl Deployment {
             ("SIMULATOR_CALLBACK_URL", self.account.callback_url.clone()),
             ("SCENE_TTL", format!("{}s", self.plan.scene_ttl.as_secs().max(1))),
             ("SESSION_TTL", format!("{}s", self.plan.scene_ttl.as_secs().max(900))),
+            // Load balancers learn late who leaves: see `NOTICED`.
+            ("DRAIN_DELAY", text("5s")),
             // One machine plays all the visitors there are.
             ("QR_LIMIT_PER_CLIENT", text("off")),
             ("QR_LIMIT_PER_NETWORK", text("off")),

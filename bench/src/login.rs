@@ -28,6 +28,7 @@ use crate::recorder::Recorder;
 use crate::report::{Costs, Per};
 use crate::resources::{Process, Usage};
 use crate::run::{self, Crowd, Error, Outcome, Target};
+use crate::turns::Away;
 
 /// For what opening pages leaves behind.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -170,10 +171,12 @@ fn stage(target: &Target, parties: &Parties, plan: &Plan, recorder: &Arc<Recorde
         recorder.clone(),
     );
     let (redeem_at, secret) = (parties.redeem_at.clone(), parties.redeem_secret.clone());
+    // A load balancer takes a gateway out for everybody.
+    let away = if redeem_at == target.gateways { target.away.clone() } else { Away::default() };
     Ok(Stage {
         gateways: Arc::new(Gateways::of(target)),
         phone,
-        application: Application::new(redeem_at, secret, recorder.clone()),
+        application: Application::new(redeem_at, away, secret, recorder.clone()),
         recorder: recorder.clone(),
         patience: plan.patience,
         linger: plan.linger,
