@@ -49,7 +49,7 @@ use crate::login::{
 };
 use crate::settings::{Invalid, Secret};
 
-/// Makes a repeated move write what is there already: WAIT waits for the last thing that its connection has written.
+/// Makes a move that changes nothing write what is there already: WAIT waits for the last thing that its connection has written.
 const WRITE_ANYWAY: &str = "write";
 /// Events of the commands' client, which nobody reads.
 const COMMAND_EVENTS: usize = 32;
@@ -263,7 +263,7 @@ impl RedisBackplane {
         let mut arguments: Vec<Value> = words.map(Value::from).into();
         arguments.push(self.notices.teller());
         let (outcome, life_ms, notice): (String, u64, String) =
-            self.run_durably(&self.scripts.claim, login_keys(id), arguments, says_success).await?;
+            self.run_durably(&self.scripts.claim, login_keys(id), arguments).await?;
         // Before the phone is answered: if this process dies first, the platform's repeat makes up for it.
         self.notices.tell(&notice).await;
         let life = Duration::from_millis(life_ms);
@@ -285,7 +285,7 @@ impl RedisBackplane {
     ) -> Result<u64, Error> {
         let person = by.hash();
         let keys = vec![Keys::logins(&person), Keys::counted(&person, login)];
-        self.run_durably(&self.scripts.login_count, keys, vec![number(life)], |_| true).await
+        self.run_durably(&self.scripts.login_count, keys, vec![number(life)]).await
     }
 
     pub(super) async fn forget(
@@ -301,29 +301,26 @@ impl RedisBackplane {
     }
 
     pub(super) async fn redeemable(&self, code: &Code) -> Result<Option<(Scan, Duration)>, Error> {
-        let fields = ["state", "code_hash", "nonce", "openid", "scanned_at", "life"];
-        let key = Keys::login(code.login());
         let asked = settled(SETTLE_TIMEOUT, || async {
-            self.client().hmget(&key, fields.to_vec()).await.map_err(Error::Unavailable)
+            let fields = REDEEMABLE.to_vec();
+            self.client().hmget(Keys::login(code.login()), fields).await.map_err(Error::Unavailable)
         });
         let record: Vec<Option<String>> = self.metrics.time(asked).await?;
-        let [Some(state), Some(hash), Some(nonce), Some(openid), Some(at), Some(life)] = record.as_slice()
-        else {
-            return Ok(None);
-        };
-        if state != "scanned" || CodeHash::parse(hash) != Some(code.hash()) {
-            return Ok(None);
+        let found = redeemable(code, &record)?;
+        if found.is_some() || self.durable.is_none() {
+            return Ok(found);
         }
-        let life = life.parse().map_err(|_| Error::Nonsense("a record's life"))?;
-        let at = at.parse().map_err(|_| Error::Nonsense("a scan"))?;
-        Ok(Some((scan(code.login(), nonce, openid, at)?, Duration::from_millis(life))))
+        // A refusal is final, and nothing durable comes after it that would find out that this was no primary any more.
+        let keys = vec![Keys::login(code.login())];
+        let record: Vec<Option<String>> =
+            self.run_durably(&self.scripts.read, keys, REDEEMABLE.to_vec()).await?;
+        redeemable(code, &record)
     }
 
     pub(super) async fn redeem(&self, code: &Code, request: Uuid) -> Result<Option<Scan>, Error> {
         let arguments = vec![code.hash().text(), request.to_string()];
-        let answer: Option<(String, String, u64)> = self
-            .run_durably(&self.scripts.redeem, login_keys(code.login()), arguments, Option::is_some)
-            .await?;
+        let answer: Option<(String, String, u64)> =
+            self.run_durably(&self.scripts.redeem, login_keys(code.login()), arguments).await?;
         answer.map(|(nonce, openid, at)| scan(code.login(), &nonce, &openid, at)).transpose()
     }
 
@@ -348,19 +345,17 @@ impl RedisBackplane {
         }
     }
 
-    /// [`Self::run`] for what is told to people: where an answer `needs_copies`, it is given when the replicas that were
-    /// asked for have what it tells of.
+    /// [`Self::run`] for what is told to people: answered when the replicas that were asked for have what it tells of.
     async fn run_durably<R: FromValue>(
         &self,
         script: &Script,
         keys: Vec<String>,
         arguments: Vec<impl Into<Value>>,
-        needs_copies: fn(&R) -> bool,
     ) -> Result<R, Error> {
         let Some(durable) = &self.durable else { return self.run(script, keys, arguments).await };
         let mut arguments: Vec<Value> = arguments.into_iter().map(Into::into).collect();
         arguments.push(WRITE_ANYWAY.into());
-        self.metrics.time(durable.evaluate(script, keys, arguments, needs_copies)).await
+        self.metrics.time(durable.evaluate(script, keys, arguments)).await
     }
 
     async fn run<R: FromValue>(
@@ -374,9 +369,20 @@ impl RedisBackplane {
     }
 }
 
-/// Whether a claim's answer has the phone say that the login succeeded; what refuses moved nothing that could be lost.
-fn says_success((outcome, ..): &(String, u64, String)) -> bool {
-    matches!(outcome.as_str(), "claimed" | "repeated")
+/// What [`redeemable`] takes.
+const REDEEMABLE: [&str; 6] = ["state", "code_hash", "nonce", "openid", "scanned_at", "life"];
+
+/// The scan that a code would redeem, of what its record has for [`REDEEMABLE`].
+fn redeemable(code: &Code, record: &[Option<String>]) -> Result<Option<(Scan, Duration)>, Error> {
+    let [Some(state), Some(hash), Some(nonce), Some(openid), Some(at), Some(life)] = record else {
+        return Ok(None);
+    };
+    if state != "scanned" || CodeHash::parse(hash) != Some(code.hash()) {
+        return Ok(None);
+    }
+    let life = life.parse().map_err(|_| Error::Nonsense("a record's life"))?;
+    let at = at.parse().map_err(|_| Error::Nonsense("a scan"))?;
+    Ok(Some((scan(code.login(), nonce, openid, at)?, Duration::from_millis(life))))
 }
 
 fn number(duration: Duration) -> Value {

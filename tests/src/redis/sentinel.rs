@@ -189,6 +189,13 @@ impl RedisSentinel {
         assert_eq!(self.ask(&["client", "kill", "type", "replica"]).await, "1");
     }
 
+    /// The replica has all that was written so far, and acknowledges nothing more; its connection stays.
+    pub async fn hold_replication(&mut self) {
+        self.replica_has_all().await;
+        let replica = 1 - self.primary().await;
+        self.servers[replica].signal(Signal::SIGSTOP);
+    }
+
     /// Kills the primary, lets the replica go on without what it missed, and waits until it is the primary.
     pub async fn fail_over_to_the_past(&mut self) {
         let old = self.primary().await;

@@ -134,6 +134,7 @@ async fn moves_that_replicas_have_are_answered_and_repeated_ones_too() {
         assert!(gateway.redeems_as(&page.session.code(), request).await.is_some());
     }
     assert!(gateway.redeems(&page.session.code()).await.is_none());
+    assert!(gateway.backplane().redeemable(&page.session.code()).await.is_ok_and(|found| found.is_none()));
 }
 
 #[tokio::test]
@@ -173,17 +174,63 @@ async fn a_crowd_that_waits_for_replicas_in_vain_is_told_so_in_time_and_breaks_n
 }
 
 #[tokio::test]
-async fn a_scan_that_is_refused_is_refused_while_replicas_lack() {
+async fn a_primary_without_replicas_refuses_nothing_for_good_where_they_are_waited_for() {
     let mut sentinel = RedisSentinel::start().await;
     let gateway = Replica::connect_waiting(&sentinel.url(), Role::Watches, 1).await;
     let (taken, other) = (gateway.opens().await, gateway.opens().await);
     gateway.claims(&taken.code, &somebody()).await;
+    assert!(gateway.redeems(&taken.session.code()).await.is_some());
     sentinel.stop_replicating().await;
-    assert_eq!(gateway.claims(&taken.code, &somebody()).await, Claim::Taken);
-    let unknown = Scene::random(&SessionId::random());
-    assert_eq!(gateway.claims_with(&unknown, &other.code.ticket, &somebody()).await, Claim::Over);
-    let claim = gateway.claims_with(&other.code.scene, &taken.code.ticket, &somebody()).await;
-    assert_eq!(claim, Claim::WrongTicket);
+    // It may have been cut off, and the next primary have been told otherwise.
+    let (backplane, unknown) = (gateway.backplane(), SessionId::random());
+    let scans = [
+        (&taken.code.scene, &taken.code.ticket),
+        (&Scene::random(&unknown), &other.code.ticket),
+        (&other.code.scene, &taken.code.ticket),
+    ];
+    for (scene, ticket) in scans {
+        let scanned = backplane.claim(scene, ticket, &somebody()).await;
+        assert!(matches!(scanned, Err(Error::TooFewReplicas(0))), "{scanned:?}");
+    }
+    for session in [&taken.session, &other.session, &unknown] {
+        let found = backplane.redeemable(&session.code()).await;
+        assert!(matches!(found, Err(Error::TooFewReplicas(0))), "{found:?}");
+        let spent = backplane.redeem(&session.code(), uuid::Uuid::new_v4()).await;
+        assert!(matches!(spent, Err(Error::TooFewReplicas(0))), "{spent:?}");
+    }
+}
+
+/// A process that waits for replicas, and a login that one which doesn't has had claimed and redeemed at the primary alone.
+async fn used_without_replicas() -> (RedisSentinel, Replica, Page) {
+    let mut sentinel = RedisSentinel::start().await;
+    let patient = Replica::connect_waiting(&sentinel.url(), Role::Watches, 1).await;
+    let hasty = Replica::connect(&sentinel.url(), Role::Moves).await;
+    let page = patient.opens().await;
+    sentinel.hold_replication().await;
+    hasty.claims(&page.code, &somebody()).await;
+    assert!(hasty.redeems(&page.session.code()).await.is_some());
+    (sentinel, patient, page)
+}
+
+#[tokio::test]
+async fn a_claim_that_no_replica_has_refuses_nobody_for_good() {
+    let (_sentinel, patient, page) = used_without_replicas().await;
+    let scanned = patient.backplane().claim(&page.code.scene, &page.code.ticket, &somebody()).await;
+    assert!(matches!(scanned, Err(Error::TooFewReplicas(0))), "{scanned:?}");
+}
+
+#[tokio::test]
+async fn a_spending_that_no_replica_has_refuses_no_code_for_good() {
+    let (_sentinel, patient, page) = used_without_replicas().await;
+    let spent = patient.backplane().redeem(&page.session.code(), uuid::Uuid::new_v4()).await;
+    assert!(matches!(spent, Err(Error::TooFewReplicas(0))), "{spent:?}");
+}
+
+#[tokio::test]
+async fn a_code_is_not_called_used_before_replicas_know_that_it_is() {
+    let (_sentinel, patient, page) = used_without_replicas().await;
+    let found = patient.backplane().redeemable(&page.session.code()).await;
+    assert!(matches!(found, Err(Error::TooFewReplicas(0))), "{found:?}");
 }
 
 #[tokio::test]

@@ -90,20 +90,19 @@ impl Durable {
         self.connection.is_reachable()
     }
 
-    /// Makes one move, which writes something even when it is repeated. Where its answer `needs_copies`, it is given only
-    /// when the replicas have them.
+    /// Makes one move, which writes something where it finds a record, even when it is repeated or refused. Its answer is
+    /// given only when the replicas have what it rests on: a primary without them may have been cut off, or have been
+    /// followed by another, and then knows neither what it will have lost nor what has happened since.
     pub(super) async fn evaluate<R: FromValue>(
         &self,
         script: &Script,
         keys: Vec<String>,
         arguments: Vec<Value>,
-        needs_copies: fn(&R) -> bool,
     ) -> Result<R, Error> {
         let script = script.lua().map(ToString::to_string).unwrap_or_default();
         let (answer, copies) = self.take_turn(Move { script, keys, arguments }).await?;
-        let answer = read(answer)?;
-        if copies >= u64::from(self.replicas.get()) || !needs_copies(&answer) {
-            Ok(answer)
+        if copies >= u64::from(self.replicas.get()) {
+            read(answer)
         } else {
             Err(Error::TooFewReplicas(copies))
         }
