@@ -175,3 +175,20 @@ async fn everything_that_redis_forgot_is_written_again_soon() {
     let records = async || failover.redis.ask(&["DBSIZE"]).await == (2 * pages.len()).to_string();
     until("all to be written again", records).await;
 }
+
+#[tokio::test]
+async fn what_the_commands_find_lost_is_written_again_though_the_inbox_missed_nothing() {
+    let redis = RedisServer::start().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    let page = gateway.opens().await;
+    for key in keys(&page) {
+        assert_eq!(redis.ask(&["DEL", &key]).await, "1");
+    }
+    // As when they are led to another primary, and the inbox was there before them.
+    redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    until("the login to be there again", async || {
+        let key = &keys(&page)[0];
+        redis.ask(&["EXISTS", key]).await == "1"
+    })
+    .await;
+}

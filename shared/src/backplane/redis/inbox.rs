@@ -85,13 +85,15 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads notices for ever. Every new connection, every change of a Cluster, and every lag behind the queue is followed
-    /// by catching up.
+    /// Reads notices for ever. Every new connection, of the commands' too, every change of a Cluster, and every lag behind the
+    /// queue is followed by catching up.
     async fn run(&self) {
         let client = self.inbox.connection.client();
         // All before the first subscription, so that no connection and no notice is missed.
         let mut connected = client.reconnect_rx();
         let mut changed = client.cluster_change_rx();
+        // The records are read by way of another connection: to an old primary, while the inbox is at the new one already.
+        let mut commands = self.records.commands.reconnect_rx();
         let mut notices = client.message_rx();
         loop {
             let caught_up = async {
@@ -108,6 +110,7 @@ impl Reader {
             tokio::select! {
                 () = caught_up => {}
                 event = connected.recv() => if event == Err(RecvError::Closed) { return },
+                event = commands.recv() => if event == Err(RecvError::Closed) { return },
                 event = changed.recv() => if event == Err(RecvError::Closed) { return },
                 end = self.read(&mut notices) => if end == RecvError::Closed { return },
             }
