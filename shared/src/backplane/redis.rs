@@ -10,6 +10,7 @@ mod inbox;
 mod keys;
 mod metrics;
 mod notices;
+mod primary;
 mod records;
 mod scripts;
 mod settling;
@@ -37,6 +38,7 @@ pub use self::inbox::read_notice;
 use self::keys::{Keys, login_keys};
 use self::metrics::Metrics;
 use self::notices::Notices;
+use self::primary::Primary;
 use self::records::Records;
 use self::scripts::{SETTLE_TIMEOUT, Scripts, evaluate};
 use self::settling::settled;
@@ -114,7 +116,8 @@ impl RedisBackplane {
     pub fn connect(url: &Secret, role: Role, settings: &BackplaneSettings) -> Result<Self, MalformedUrl> {
         let tasks = CancellationToken::new();
         let metrics = Arc::<Metrics>::default();
-        let watched = |name| Watched { name, metrics: metrics.clone() };
+        let primary = Primary::follow(url, &tasks)?;
+        let watched = |name| Watched { name, metrics: metrics.clone(), primary: primary.clone() };
         let commands = Connection::open(url, COMMAND_EVENTS, ATTEMPTS, watched("commands"), &tasks)?;
         let replicas = NonZeroU8::new(settings.replication_wait);
         let durable =

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::backplane::{Change, Error, Role};
 use shared::login::{Claim, Scene, SessionId};
 use tests::http;
-use tests::patience::within_time;
+use tests::patience::{eventually_within, within_time};
 use tests::program::setting;
 use tests::redis::RedisSentinel;
 use tests::replica::{Page, Replica, SESSION_TTL, somebody};
@@ -15,6 +15,9 @@ use tests::stack::{Plan, somebodys_openid};
 
 /// For clients to find the new primary.
 const FOUND: Duration = Duration::from_secs(30);
+
+/// For an old primary to be left. The Sentinels let 8 s pass before they touch it.
+const LEFT: Duration = Duration::from_secs(6);
 
 /// People who scan at the same time, and for how long they do: long enough for the watchdog to judge a connection.
 const SCANNERS: usize = 12;
@@ -231,6 +234,28 @@ async fn a_code_is_not_called_used_before_replicas_know_that_it_is() {
     let (_sentinel, patient, page) = used_without_replicas().await;
     let found = patient.backplane().redeemable(&page.session.code()).await;
     assert!(matches!(found, Err(Error::TooFewReplicas(0))), "{found:?}");
+}
+
+#[tokio::test]
+async fn an_old_primary_that_lives_on_is_left_long_before_it_is_made_a_replica() {
+    let sentinel = RedisSentinel::start().await;
+    let gateway = Replica::connect(&sentinel.url(), Role::Watches).await;
+    let before = gateway.opens().await;
+    sentinel.change_places().await;
+    let too_late = gateway.opens().await;
+    let is_there = async |page: &Page| {
+        let key = format!("scanlogin:{{{}}}:login", page.watch.login());
+        sentinel.ask(&["EXISTS", &key]).await == "1"
+    };
+    eventually_within(LEFT, "a login to be opened at the new primary", async || {
+        is_there(&gateway.opens().await).await.then_some(())
+    })
+    .await;
+    // What the old one was told after its time is written again.
+    eventually_within(LEFT, "the logins of the old primary", async || {
+        (is_there(&before).await && is_there(&too_late).await).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

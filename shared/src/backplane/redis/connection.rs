@@ -17,6 +17,7 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
+use super::primary::Primary;
 use super::{MalformedUrl, malformed};
 use crate::settings::Secret;
 
@@ -34,6 +35,9 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Misses in a row after which the server counts as away, and a connection that claims to be up is broken by us. One
 /// miss may be this machine's own doing, when it has more to do than processors to do it with.
 const MISSES: u32 = 2;
+/// Between two times that a connection is broken because the Sentinels name another primary: should one of them lead back to the
+/// old one all the same, that is an outage of milliseconds each time.
+const LEAVE_EVERY: Duration = Duration::from_secs(5);
 /// None: following ASK, the library takes the reply of another command in flight for that of ASKING, so that every caller
 /// behind it gets another's answer. It learns of a new node all the same, and we ask again (`settling`).
 const REDIRECTIONS: u32 = 0;
@@ -46,6 +50,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Watched {
     pub(super) name: &'static str,
     pub(super) metrics: Arc<Metrics>,
+    /// Where it should lead, under Sentinel.
+    pub(super) primary: Primary,
 }
 
 /// A client with its watchdog.
@@ -100,14 +106,24 @@ impl Connection {
         let mut errors = self.client.error_rx();
         let mut is_first = true;
         let mut misses = 0;
-        let mut complained: Option<Instant> = None;
+        let (mut complained, mut left): (Option<Instant>, Option<Instant>) = (None, None);
+        let mut server = None;
         loop {
             let signs = self.signs_of_life.load(Ordering::Relaxed);
             let look = self.look().await;
-            for _ in 0..events(&mut connects) {
+            for connected in events(&mut connects) {
                 if !std::mem::take(&mut is_first) {
                     watched.metrics.reconnects.rise(watched.name);
                 }
+                server = connected.or(server);
+            }
+            if server.as_ref().is_some_and(|server| watched.primary.is_another_than(server))
+                && left.is_none_or(|at| at.elapsed() >= LEAVE_EVERY)
+            {
+                left = Some(Instant::now());
+                tracing::info!(connection = watched.name, "another Redis is the primary now: going there");
+                self.reconnect().await;
+                continue;
             }
             // In a Cluster one node's answer says nothing of the others.
             let lives = !self.client.is_clustered() && self.signs_of_life.load(Ordering::Relaxed) != signs;
@@ -130,12 +146,17 @@ impl Connection {
                 }
                 if self.client.state() == ClientState::Connected {
                     misses = 0;
-                    // An error means that the library is reconnecting already.
-                    let _ = time::timeout(LOOK_TIMEOUT, self.client.force_reconnection()).await;
+                    self.reconnect().await;
                 }
             }
             time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Breaks the connection, so that there is a new one.
+    async fn reconnect(&self) {
+        // An error means that the library is reconnecting already.
+        let _ = time::timeout(LOOK_TIMEOUT, self.client.force_reconnection()).await;
     }
 
     /// Looks at every primary of a Cluster: one that hangs would else be found by nobody, and its slots be gone for good.
@@ -156,14 +177,14 @@ impl Connection {
     }
 }
 
-/// How many events wait in a queue.
-fn events(queue: &mut Receiver<Server>) -> u64 {
-    let mut number = 0;
+/// The servers that connections were made to, in their order; `None` for those that the queue had no room for.
+fn events(queue: &mut Receiver<Server>) -> Vec<Option<Server>> {
+    let mut servers = Vec::new();
     loop {
         match queue.try_recv() {
-            Ok(_) => number += 1,
-            Err(TryRecvError::Lagged(missed)) => number += missed,
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return number,
+            Ok(server) => servers.push(Some(server)),
+            Err(TryRecvError::Lagged(missed)) => servers.extend((0..missed).map(|_| None)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return servers,
         }
     }
 }
@@ -233,6 +254,11 @@ pub(super) fn client(
     attempts: u32,
     first: FirstTry,
 ) -> Result<Client, MalformedUrl> {
+    built(config(url, first)?, events, attempts, Some(reconnect_policy()))
+}
+
+/// What a URL says.
+pub(super) fn config(url: &Secret, first: FirstTry) -> Result<Config, MalformedUrl> {
     let scheme = url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
     if !SCHEMES.iter().any(|name| scheme.strip_prefix(name).is_some_and(|kind| KINDS.contains(&kind))) {
         return Err(MalformedUrl("its scheme is none of Redis".to_owned()));
@@ -240,7 +266,18 @@ pub(super) fn client(
     let mut config = Config::from_url(url.expose()).map_err(|error| malformed(&error))?;
     config.version = RespVersion::RESP3;
     config.fail_fast = first == FirstTry::Counts;
-    Builder::from_config(config)
+    Ok(config)
+}
+
+/// A client that reconnects by `policy`, if at all, and is not connected yet.
+pub(super) fn built(
+    config: Config,
+    events: usize,
+    attempts: u32,
+    policy: Option<ReconnectPolicy>,
+) -> Result<Client, MalformedUrl> {
+    let mut builder = Builder::from_config(config);
+    builder
         .with_performance_config(|performance| {
             performance.default_command_timeout = COMMAND_TIMEOUT;
             performance.broadcast_channel_capacity = events;
@@ -254,10 +291,11 @@ pub(super) fn client(
             connection.tcp.nodelay = Some(true);
             connection.unresponsive =
                 UnresponsiveConfig { max_timeout: Some(CONNECT_TIMEOUT), interval: LOOK_EVERY };
-        })
-        .set_policy(reconnect_policy())
-        .build()
-        .map_err(|error| malformed(&error))
+        });
+    if let Some(policy) = policy {
+        builder.set_policy(policy);
+    }
+    builder.build().map_err(|error| malformed(&error))
 }
 
 /// For ever, from 10 to 100 ms: back within milliseconds of the server (docs/redis.md, "Reconnecting").
