@@ -4,7 +4,7 @@
 //! * [`login`]: the domain. The login record, its moves, and the secrets around it; imports nothing of ours.
 //! * [`backplane`]: what joins the replicas. One contract, two implementations: Redis and memory.
 //! * [`settings`], [`telemetry`], [`shutdown`], [`admin`], [`metrics`], [`serve`]: from the first line of `main` to the last;
-//!   [`healthcheck`]: asking a program that runs.
+//!   [`healthcheck`]: asking a program that runs. [`traces`]: what a login took, and where.
 //! * [`client`]: whose request it is, behind proxies. [`throttle`]: log lines that strangers can cause. [`random`]: the
 //!   system's randomness. [`day`]: the platform's days.
 
@@ -21,3 +21,4 @@ pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 pub mod throttle;
+pub mod traces;

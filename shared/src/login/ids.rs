@@ -88,6 +88,12 @@ impl RecordId {
     pub fn parse(text: &str) -> Option<Self> {
         decode(text).map(Self)
     }
+
+    /// Its 128 bits, half of a hash: as good as random.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; ID_BYTES] {
+        self.0
+    }
 }
 
 impl fmt::Display for RecordId {
