@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::backplane::{self, Backplane, MessageHash};
 use shared::login::{Claim, OpenId, Scene, Ticket};
+use shared::traces::Span;
 use tokio::time::{Instant, timeout_at};
 
 use crate::message::Kind;
@@ -53,11 +54,12 @@ pub(crate) enum Unanswered {
 
 impl Outcome {
     /// Does what the push asks for, by `deadline`. Nothing is moved for one that cannot be `believed` for now. What must
-    /// not happen again by a repeat is remembered for `life`.
+    /// not happen again by a repeat is remembered for `life`. `span` is the push's.
     pub(crate) async fn of(
         push: &Push<'_>,
         believed: Result<(), Unanswered>,
         backplane: &Backplane,
+        span: &Span,
         life: Duration,
         deadline: Instant,
     ) -> Self {
@@ -66,7 +68,7 @@ impl Outcome {
             Kind::Scan { scene: None, .. } => Self::NoScene,
             Kind::Scan { ticket: None, .. } => Self::WrongTicket,
             Kind::Scan { scene: Some(scene), ticket: Some(ticket), .. } => match believed {
-                Ok(()) => Self::of_scan(scene, ticket, &message.from, backplane, deadline).await,
+                Ok(()) => Self::of_scan(scene, ticket, &message.from, backplane, span, deadline).await,
                 Err(why) => Self::Unclaimed(why),
             },
             Kind::Unfollow => match believed {
@@ -83,9 +85,11 @@ impl Outcome {
         ticket: &Ticket,
         by: &OpenId,
         backplane: &Backplane,
+        span: &Span,
         deadline: Instant,
     ) -> Self {
-        let claim = match within(deadline, backplane.claim(scene, ticket, by)).await {
+        let claim = within(deadline, backplane.claim(scene, ticket, by));
+        let claim = match span.call("claim").over(claim).await {
             Ok(claim) => claim,
             Err(why) => return Self::Unclaimed(why),
         };
@@ -96,9 +100,8 @@ impl Outcome {
             Claim::Over => return Self::Over,
             Claim::WrongTicket => return Self::WrongTicket,
         };
-        within(deadline, backplane.login_count(by, scene.login(), life))
-            .await
-            .map_or_else(Self::Uncounted, outcome)
+        let count = within(deadline, backplane.login_count(by, scene.login(), life));
+        span.call("count_login").over(count).await.map_or_else(Self::Uncounted, outcome)
     }
 
     async fn of_unfollow(

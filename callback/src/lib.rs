@@ -35,6 +35,7 @@ use prometheus::proto::MetricFamily;
 use shared::admin::Report;
 use shared::backplane::{Backplane, MessageHash};
 use shared::client::{Client, TrustedProxies};
+use shared::traces::{Span, Traces};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +43,7 @@ use crate::answer::{Outcome, Unanswered};
 pub use crate::config::{Config, Mode};
 use crate::error::Error;
 use crate::log::Lines;
+use crate::message::Kind;
 use crate::metrics::Metrics;
 use crate::push::Push;
 use crate::replay::Guard;
@@ -71,13 +73,14 @@ struct Inner {
     proxies: TrustedProxies,
     lines: Lines,
     metrics: Metrics,
+    traces: Traces,
 }
 
 impl Callback {
-    /// Makes one. Nothing runs in the background but what tells the backplane of calls that came while it was away: of
+    /// Makes one that tells of its logins to `traces`. Nothing runs in the background but what tells the backplane of calls that came while it was away: of
     /// unfollows and, in plain mode, of signatures.
     #[must_use]
-    pub fn new(config: Config, backplane: Backplane) -> Self {
+    pub fn new(config: Config, backplane: Backplane, traces: Traces) -> Self {
         let (life, tasks) = (config.signature_life(), TaskTracker::new());
         let guard = matches!(config.mode, Mode::Plain).then(|| {
             tracing::warn!(
@@ -89,7 +92,8 @@ impl Callback {
         let unfollows = Unfollows::new(backplane.clone(), life, tasks.clone());
         let (draining, lines, metrics) = Default::default();
         let proxies = config.proxies.trusted();
-        let inner = Inner { config, backplane, guard, unfollows, tasks, draining, proxies, lines, metrics };
+        let inner =
+            Inner { config, backplane, guard, unfollows, tasks, draining, proxies, lines, metrics, traces };
         Self { inner: Arc::new(inner) }
     }
 
@@ -152,7 +156,12 @@ impl Callback {
         let believed = self.believe(&query, &body, deadline).await?;
         let push = Push::open(config, &query, &body)?;
         let life = config.signature_life();
-        let outcome = Outcome::of(&push, believed, backplane, life, deadline).await;
+        let mut span = self.span_of(&push.message.kind, started);
+        let outcome = Outcome::of(&push, believed, backplane, &span, life, deadline).await;
+        span.put("outcome", outcome.name());
+        if outcome.unanswered().is_some() {
+            span.fail("backplane_unavailable");
+        }
         if let Outcome::NotForgotten(_) = outcome {
             let stamp = self.inner.guard.is_some().then(|| query.stamp(&config.token));
             let (person, message) = (push.message.from.clone(), push.hash);
@@ -166,6 +175,14 @@ impl Callback {
             }
             None => "success".into_response(),
         })
+    }
+
+    /// The span of a push that came at `started`, if it is a scan of what could be a scene of ours.
+    fn span_of(&self, kind: &Kind, started: Instant) -> Span {
+        let (Kind::Scan { followed, .. }, Some(login)) = (kind, kind.login()) else { return Span::none() };
+        let mut span = self.inner.traces.request(login, "callback").since(started);
+        span.put("event", if *followed { "subscribe" } else { "scan" });
+        span
     }
 
     /// Whether the signature of an authentic call is this message's. `Ok` of an error: it cannot be known now, and then

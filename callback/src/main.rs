@@ -9,7 +9,9 @@ use shared::backplane::{Backplane, RedisBackplane, Role};
 use shared::serve::{self, Server};
 use shared::settings::{Invalid, Secret, complain, parse};
 use shared::shutdown::{Departure, Drain};
+use shared::traces::{Destination, Traces};
 use shared::{admin, healthcheck, telemetry};
+use uuid::Uuid;
 
 /// Connections that the platform is far from, if the open-file limit leaves that many beside Redis and the rest.
 const SOCKETS: usize = 10_000;
@@ -21,13 +23,15 @@ async fn main() -> ExitCode {
     if settings.healthcheck.healthcheck {
         return healthcheck::ask(settings.admin_listen).await;
     }
-    let (config, redis, drain) = check(&settings).unwrap_or_else(|invalid| invalid.exit());
+    let (config, redis, drain, destination) = check(&settings).unwrap_or_else(|invalid| invalid.exit());
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redis = RedisBackplane::connect(&redis, Role::Moves, &settings.backplane)
         .unwrap_or_else(|error| error.invalid().exit());
-    match run(&settings, config, Backplane::Redis(redis), drain).await {
+    let instance = Uuid::new_v4().to_string();
+    let traces = Traces::start(destination, "callback", &instance).unwrap_or_else(|invalid| invalid.exit());
+    match run(&settings, config, Backplane::Redis(redis), drain, traces).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -36,12 +40,19 @@ async fn main() -> ExitCode {
     }
 }
 
-fn check(settings: &Settings) -> Result<(Config, Secret, Drain), Invalid> {
-    Ok((settings.config()?, settings.redis_url()?, settings.drain.drain(Drain::REPLICA)?))
+fn check(settings: &Settings) -> Result<(Config, Secret, Drain, Option<Destination>), Invalid> {
+    let drain = settings.drain.drain(Drain::REPLICA)?;
+    Ok((settings.config()?, settings.redis_url()?, drain, settings.traces.destination()?))
 }
 
-async fn run(settings: &Settings, config: Config, backplane: Backplane, drain: Drain) -> io::Result<()> {
-    let callback = Callback::new(config, backplane.clone());
+async fn run(
+    settings: &Settings,
+    config: Config,
+    backplane: Backplane,
+    drain: Drain,
+    traces: Traces,
+) -> io::Result<()> {
+    let callback = Callback::new(config, backplane.clone(), traces.clone());
     let departure = Departure::on_signals(drain)?;
     let public = serve::bind("public", "CALLBACK_LISTEN", settings.callback_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
@@ -51,12 +62,16 @@ async fn run(settings: &Settings, config: Config, backplane: Backplane, drain: D
         asked.begun().await;
         leaving.drain();
     });
-    let (reporting, counting) = (callback.clone(), callback.clone());
+    let (reporting, counting, traced) = (callback.clone(), callback.clone(), traces.clone());
     let admin_router = admin::router(
         "callback",
         move || reporting.report(),
-        move || [counting.metrics(), backplane.metrics()].concat(),
+        move || [counting.metrics(), backplane.metrics(), traced.metrics()].concat(),
     );
     let server = Server { public, admin, max_sockets, departure };
-    server.run(callback.router(), admin_router, left.leave()).await
+    let leave = async move {
+        left.leave().await;
+        traces.flush().await;
+    };
+    server.run(callback.router(), admin_router, leave).await
 }

@@ -10,6 +10,7 @@ use shared::healthcheck::HealthcheckSettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret};
 use shared::shutdown::DrainSettings;
 use shared::telemetry::LogSettings;
+use shared::traces::TraceSettings;
 
 use crate::cipher::AesKeys;
 use crate::config::{Config, Mode};
@@ -35,7 +36,11 @@ Secrets, each an environment variable or NAME_FILE=path:
           but refused in plain mode
   REDIS_URL
           The Redis that gateway and callback share, such as
-          redis://redis:6379; TLS, Unix sockets, Sentinel and Cluster too";
+          redis://redis:6379; TLS, Unix sockets, Sentinel and Cluster too
+  OTEL_EXPORTER_OTLP_HEADERS
+          Headers for the collector of traces, such as x-api-key=secret,
+          separated by commas; OTEL_EXPORTER_OTLP_TRACES_HEADERS is the same,
+          and wins";
 
 /// Receives the WeChat platform's calls, claims scenes, and answers the phone
 #[derive(Clone, Debug, Parser)]
@@ -65,6 +70,9 @@ pub struct Settings {
     /// Logging.
     #[command(flatten)]
     pub log: LogSettings,
+    /// Traces.
+    #[command(flatten)]
+    pub traces: TraceSettings,
     /// Whether only to ask.
     #[command(flatten)]
     pub healthcheck: HealthcheckSettings,

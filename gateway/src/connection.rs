@@ -1,16 +1,20 @@
 //! One browser, from upgrade to close: the loop reads like the protocol.
 
+mod login;
+
 use std::fmt;
 use std::time::Duration;
 
-use shared::backplane::{Budget, Change, Exhausted, LoginWatch, Resumed};
+use shared::backplane::{Budget, Change, Exhausted, Resumed};
 use shared::client::Client;
-use shared::login::{Deadlines, QrCode, Refresh, Scene, SessionId};
+use shared::login::{Deadlines, QrCode, RecordId, Refresh, Scene, SessionId};
+use shared::traces::{Span, Traces};
 use tokio::time::{self, Instant};
 
+use self::login::{Event, Login};
 use crate::Gateway;
 use crate::browser::{Browser, Gone, Incoming};
-use crate::metrics::{After, Waiting};
+use crate::metrics::After;
 use crate::protocol::{ClientMessage, CloseCode, ErrorCode, ServerMessage, whole_seconds};
 use crate::{qr, wechat};
 
@@ -52,39 +56,23 @@ enum Ending {
     TryLater,
 }
 
-impl From<Gone> for Ending {
-    fn from(_: Gone) -> Self {
-        Self::Left
+impl Ending {
+    /// Its name in traces.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Over => "over",
+            Self::Replaced => "replaced",
+            Self::Broken(_) => "broken",
+            Self::Nonsense => "nonsense",
+            Self::TryLater => "try_later",
+        }
     }
 }
 
-/// A login that this connection has.
-struct Login {
-    session: SessionId,
-    watch: LoginWatch,
-    /// When the page's code is over; `None` once it is, or once it does not matter any more.
-    code_ends: Option<Instant>,
-    scanned: bool,
-    /// Counts it for as long as it waits.
-    waits: Option<Waiting>,
-}
-
-/// What happens to the login.
-enum Event {
-    Changed(Change),
-    CodeOver,
-}
-
-impl Login {
-    /// Waits for the next thing that happens. Cancel safe.
-    async fn next(&mut self) -> Event {
-        match self.code_ends {
-            None => Event::Changed(self.watch.changed().await),
-            Some(ends) => tokio::select! {
-                change = self.watch.changed() => Event::Changed(change),
-                () = time::sleep_until(ends) => Event::CodeOver,
-            },
-        }
+impl From<Gone> for Ending {
+    fn from(_: Gone) -> Self {
+        Self::Left
     }
 }
 
@@ -110,7 +98,9 @@ pub(crate) async fn run(gateway: &Gateway, browser: Browser, client: Client, req
         () = gateway.departure().turn() => None,
     };
     let Connection { browser, login, .. } = connection;
-    drop(login);
+    if let Some(login) = login {
+        login.left(ending.map_or("moved", Ending::name));
+    }
     let (code, reason) = match ending {
         Some(Ending::Left) => return,
         None => (CloseCode::Restart, "this replica is going away"),
@@ -162,12 +152,13 @@ impl Connection<'_> {
             }
             Event::Changed(Change::Replaced) => self.replaced().await,
             Event::Changed(Change::Gone) => {
-                self.login = None;
+                self.gone();
                 self.refuse(ErrorCode::UnknownSession, None).await
             }
             Event::CodeOver => {
                 if let Some(login) = &mut self.login {
                     login.code_ends = None;
+                    login.waited("expired");
                     tracing::info!(login = %login.watch.login(), "code expired");
                 }
                 self.gateway.0.metrics.expired.inc();
@@ -194,20 +185,24 @@ impl Connection<'_> {
     async fn begin(&mut self) -> Result<(), Ending> {
         let session = SessionId::random();
         let asked = Instant::now();
-        let Some(code) = self.make_code(&session).await? else { return Ok(()) };
+        let Some((code, mut span)) = self.make_code(&session, Traces::login).await? else { return Ok(()) };
         let content = code.content.clone();
         let (deadlines, life) = (self.deadlines(asked), self.gateway.settings().session_ttl);
-        match self.gateway.backplane().open(&session, code, deadlines, life).await {
+        let opened = self.gateway.backplane().open(&session, code, deadlines, life);
+        match span.call("open_record").over(opened).await {
             Ok(watch) => {
                 tracing::info!(login = %watch.login(), replica = self.gateway.replica(), "login opened");
                 let metrics = &self.gateway.0.metrics;
                 metrics.opened.inc();
                 let waits = Some(metrics.waits());
-                self.login = Some(Login { session, watch, code_ends: None, scanned: false, waits });
+                self.login = Some(Login::new(session, watch, waits, self.gateway.traces(), asked));
                 self.moved();
                 self.show(&content, asked + self.gateway.settings().scene_ttl, After::Open).await
             }
-            Err(error) => self.backplane_failed(&error).await,
+            Err(error) => {
+                span.fail("backplane_unavailable");
+                self.backplane_failed(&error).await
+            }
         }
     }
 
@@ -227,13 +222,16 @@ impl Connection<'_> {
         tracing::info!(login = %watch.login(), replica = self.gateway.replica(), "login resumed");
         let metrics = &self.gateway.0.metrics;
         let waits = matches!(resumed, Resumed::Waiting { .. }).then(|| metrics.waits());
-        self.login = Some(Login { session, watch, code_ends: None, scanned: false, waits });
+        let mut span = self.gateway.traces().request(watch.login(), "resume").since(asked);
+        self.login = Some(Login::new(session, watch, waits, self.gateway.traces(), asked));
         self.moved();
-        metrics.resumed.rise(match resumed {
+        let state = match resumed {
             Resumed::Scanned => "scanned",
             Resumed::Waiting { shown_for, .. } if shown_for.is_zero() => "expired",
             Resumed::Waiting { .. } => "waiting",
-        });
+        };
+        metrics.resumed.rise(state);
+        span.put("state", state);
         match resumed {
             Resumed::Scanned => self.succeed(After::Resume).await,
             Resumed::Waiting { shown_for, .. } if shown_for.is_zero() => {
@@ -253,11 +251,12 @@ impl Connection<'_> {
         }
         let session = login.session.clone();
         let asked = Instant::now();
-        let Some(code) = self.make_code(&session).await? else { return Ok(()) };
+        let Some((code, mut span)) = self.make_code(&session, refreshing).await? else { return Ok(()) };
         let content = code.content.clone();
         let deadlines = self.deadlines(asked);
         let Some(login) = &self.login else { return Ok(()) };
-        match self.gateway.backplane().refresh(&login.watch, code, deadlines).await {
+        let refreshed = self.gateway.backplane().refresh(&login.watch, code, deadlines);
+        match span.call("replace_code").over(refreshed).await {
             Ok(Refresh::Replaced) => {
                 self.moved();
                 self.show(&content, asked + self.gateway.settings().scene_ttl, After::Refresh).await
@@ -265,13 +264,15 @@ impl Connection<'_> {
             Ok(Refresh::AlreadyScanned) => self.succeed(After::Refresh).await,
             Ok(Refresh::NotOwner) => self.replaced().await,
             Ok(Refresh::Gone) => {
-                self.login = None;
+                self.gone();
                 self.begin().await
             }
             Err(error) => {
+                span.fail("backplane_unavailable");
                 // The code on the page may be dead now: it must not look alive.
                 if let Some(login) = &mut self.login {
                     login.code_ends = None;
+                    login.waited("unknown");
                 }
                 self.browser.send(&ServerMessage::Expired).await?;
                 self.backplane_failed(&error).await
@@ -279,8 +280,14 @@ impl Connection<'_> {
         }
     }
 
-    /// Asks the platform for a QR code; `None` if the browser was told that there is none.
-    async fn make_code(&mut self, session: &SessionId) -> Result<Option<QrCode>, Ending> {
+    /// Asks the platform for a QR code; `None` if the browser was told that there is none. From when the platform is
+    /// asked on there is a span for it, which is returned with the code.
+    async fn make_code(
+        &mut self,
+        session: &SessionId,
+        request: fn(&Traces, RecordId) -> Span,
+    ) -> Result<Option<(QrCode, Span)>, Ending> {
+        let asked = Instant::now();
         if !self.gateway.backplane().is_reachable() {
             self.refuse(ErrorCode::BackplaneUnavailable, Some(RETRY_AFTER)).await?;
             return Ok(None);
@@ -302,9 +309,11 @@ impl Connection<'_> {
         };
         let scene = Scene::random(session);
         let lifetime = self.gateway.settings().scene_ttl;
-        let asked = self.gateway.platform().create_qr_code(&scene, lifetime);
-        let retry_after = match time::timeout(QR_CODE_TIMEOUT, asked).await {
-            Ok(Ok(code)) => return Ok(Some(code)),
+        let mut span = request(self.gateway.traces(), scene.login()).since(asked);
+        let made = self.gateway.platform().create_qr_code(&scene, lifetime);
+        let made = span.call("make_qr_code").over(made);
+        let retry_after = match time::timeout(QR_CODE_TIMEOUT, made).await {
+            Ok(Ok(code)) => return Ok(Some((code, span))),
             Ok(Err(error)) => {
                 // Of calls the platform's client tells operators, once and not for each login.
                 tracing::debug!(login = %session.record_id(), %error, "no QR code");
@@ -324,6 +333,7 @@ impl Connection<'_> {
                 RETRY_AFTER
             }
         };
+        span.fail("platform_unavailable");
         self.refuse_until(ErrorCode::PlatformUnavailable, retry_after).await?;
         Ok(None)
     }
@@ -350,6 +360,7 @@ impl Connection<'_> {
         let session = login.session.expose();
         let message = ServerMessage::QrcodeUrl { url, content: content.to_owned(), session, expires_in };
         self.browser.send(&message).await?;
+        login.shown(self.gateway.traces(), after);
         self.gateway.0.metrics.shown(after);
         Ok(())
     }
@@ -359,16 +370,29 @@ impl Connection<'_> {
         let known = std::mem::replace(&mut login.scanned, true);
         login.waits = None;
         login.code_ends = None;
+        login.waited("scanned");
+        let told_at = login.watch.told_at().filter(|_| after == After::Notice);
+        let mut push = self.gateway.traces().part(login.watch.login(), "push");
+        push = push.since(told_at.unwrap_or_else(Instant::now));
+        push.put("after", after.name());
         let user = self.gateway.settings().display_name.clone();
         let message = ServerMessage::ScanSuccess { user, code: login.session.code().expose() };
         self.browser.send(&message).await?;
-        self.gateway.0.metrics.pushed(after, login.watch.told_at());
+        push.end();
+        self.gateway.0.metrics.pushed(after, told_at);
         let (login, replica) = (login.watch.login(), self.gateway.replica());
         match known {
             false => tracing::info!(%login, replica, "login pushed"),
             true => tracing::debug!(%login, replica, "login pushed again"),
         }
         Ok(())
+    }
+
+    /// The login is no more.
+    fn gone(&mut self) {
+        if let Some(login) = self.login.take() {
+            login.left("gone");
+        }
     }
 
     async fn replaced(&mut self) -> Result<(), Ending> {
@@ -414,6 +438,10 @@ impl Connection<'_> {
         self.gateway.0.metrics.refused(code);
         Ok(self.browser.send(&code.message(retry_after.map(whole_seconds))).await?)
     }
+}
+
+fn refreshing(traces: &Traces, login: RecordId) -> Span {
+    traces.request(login, "refresh")
 }
 
 #[cfg(test)]

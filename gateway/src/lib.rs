@@ -31,6 +31,7 @@ use shared::serve;
 use shared::settings::Secret;
 use shared::shutdown::Departure;
 use shared::throttle::Throttle;
+use shared::traces::Traces;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -91,10 +92,11 @@ struct Inner {
     connections: TaskTracker,
     departure: Departure,
     metrics: Metrics,
+    traces: Traces,
 }
 
 impl Gateway {
-    /// A gateway that leaves with its program. Raises the soft limit of open files to the hard one, and holds
+    /// A gateway that leaves with its program, and tells of its logins to `traces`. Raises the soft limit of open files to the hard one, and holds
     /// fewer browsers if that is too low for `max_connections`.
     ///
     /// # Errors
@@ -104,6 +106,7 @@ impl Gateway {
         mut config: Config,
         backplane: Backplane,
         departure: Departure,
+        traces: Traces,
     ) -> Result<Self, wechat::Error> {
         let (browsers, max_sockets) = within_open_files(config.max_connections, serve::open_files());
         config.max_connections = browsers;
@@ -126,6 +129,7 @@ impl Gateway {
             connections,
             departure,
             metrics,
+            traces,
         })))
     }
 
@@ -181,6 +185,10 @@ impl Gateway {
 
     fn platform(&self) -> &Platform {
         &self.0.platform
+    }
+
+    fn traces(&self) -> &Traces {
+        &self.0.traces
     }
 
     fn visits(&self) -> &Visits {

@@ -10,6 +10,7 @@ use shared::backplane::{Backplane, RedisBackplane, Role};
 use shared::serve::{self, Server};
 use shared::settings::{Invalid, Secret, complain, required_secret};
 use shared::shutdown::{Departure, Drain};
+use shared::traces::{Destination, Traces};
 use shared::{admin, healthcheck, telemetry};
 
 #[tokio::main]
@@ -18,13 +19,15 @@ async fn main() -> ExitCode {
     if settings.healthcheck.healthcheck {
         return healthcheck::ask(settings.admin_listen).await;
     }
-    let (config, redis, drain) = check(&settings).unwrap_or_else(|invalid| invalid.exit());
+    let (config, redis, drain, destination) = check(&settings).unwrap_or_else(|invalid| invalid.exit());
     telemetry::start(&settings.log);
     // Fails only if there is a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redis = RedisBackplane::connect(&redis, Role::Watches, &settings.backplane)
         .unwrap_or_else(|error| error.invalid().exit());
-    match run(settings, config, Backplane::Redis(redis), drain).await {
+    let traces =
+        Traces::start(destination, "gateway", &config.replica).unwrap_or_else(|invalid| invalid.exit());
+    match run(settings, config, Backplane::Redis(redis), drain, traces).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -33,7 +36,7 @@ async fn main() -> ExitCode {
     }
 }
 
-fn check(settings: &Settings) -> Result<(Config, Secret, Drain), Invalid> {
+fn check(settings: &Settings) -> Result<(Config, Secret, Drain, Option<Destination>), Invalid> {
     let account = Account {
         app_id: settings.account.required_app_id()?,
         app_secret: settings::app_secret()?,
@@ -45,20 +48,33 @@ fn check(settings: &Settings) -> Result<(Config, Secret, Drain), Invalid> {
         settings.gateway.clone().config(account, settings::redeem_secret()?, name, proxies)?,
         redis,
         settings.drain.drain(Drain::REPLICA)?,
+        settings.traces.destination()?,
     ))
 }
 
-async fn run(settings: Settings, config: Config, backplane: Backplane, drain: Drain) -> io::Result<()> {
+async fn run(
+    settings: Settings,
+    config: Config,
+    backplane: Backplane,
+    drain: Drain,
+    traces: Traces,
+) -> io::Result<()> {
     let departure = Departure::on_signals(drain)?;
     let public = serve::bind("public", "GATEWAY_LISTEN", settings.gateway_listen)?;
     let admin = serve::bind("admin", "ADMIN_LISTEN", settings.admin_listen)?;
-    let gateway = Gateway::new(config, backplane.clone(), departure.clone()).map_err(io::Error::other)?;
-    let (reporting, counting) = (gateway.clone(), gateway.clone());
+    let gateway = Gateway::new(config, backplane.clone(), departure.clone(), traces.clone());
+    let gateway = gateway.map_err(io::Error::other)?;
+    let (reporting, counting, left) = (gateway.clone(), gateway.clone(), gateway.clone());
+    let traced = traces.clone();
     let admin_router = admin::router(
         "gateway",
         move || reporting.report(),
-        move || [counting.metrics(), backplane.metrics()].concat(),
+        move || [counting.metrics(), backplane.metrics(), traced.metrics()].concat(),
     );
     let server = Server { public, admin, max_sockets: gateway.max_sockets(), departure };
-    server.run(gateway.router(), admin_router, gateway.drain()).await
+    let leave = async move {
+        left.drain().await;
+        traces.flush().await;
+    };
+    server.run(gateway.router(), admin_router, leave).await
 }

@@ -24,7 +24,8 @@ pub(crate) enum After {
 }
 
 impl After {
-    fn name(self) -> &'static str {
+    /// Its name in metrics and traces.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Refresh => "refresh",
@@ -147,10 +148,10 @@ impl Metrics {
         self.shown.rise(after.name());
     }
 
-    /// A page shows its success. `told_at` is when the notice came.
+    /// A page shows its success. `told_at` is when the notice came, if one did.
     pub(crate) fn pushed(&self, after: After, told_at: Option<tokio::time::Instant>) {
         self.pushed.rise(after.name());
-        if let (After::Notice, Some(told_at)) = (after, told_at) {
+        if let Some(told_at) = told_at {
             self.push_duration.observe(told_at.elapsed().as_secs_f64());
         }
     }

@@ -15,9 +15,10 @@ use serde_json::{Map, Value};
 use shared::backplane;
 use shared::login::{Code, Scan};
 use shared::settings::Secret;
+use shared::traces::Span;
 use subtle::ConstantTimeEq;
 use tokio::task::JoinError;
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use self::spending::spend;
 use crate::Gateway;
@@ -128,16 +129,27 @@ impl IntoResponse for Error {
 
 /// Answers a request, and counts what it came to.
 pub(crate) async fn redeem(State(gateway): State<Gateway>, request: Request) -> Result<Response, Error> {
-    let timer = gateway.0.metrics.redeem_duration.start_timer();
-    let outcome = answer(&gateway, request).await;
+    let (began, timer) = (Instant::now(), gateway.0.metrics.redeem_duration.start_timer());
+    let (mut span, outcome) = match read(&gateway, request).await {
+        Ok(code) => {
+            let span = gateway.traces().request(code.login(), "redeem").since(began);
+            let outcome = answer(&gateway, code, &span).await;
+            (span, outcome)
+        }
+        Err(error) => (Span::none(), Err(error)),
+    };
     timer.observe_duration();
-    gateway.0.metrics.redeems.rise(outcome.as_ref().err().map_or("redeemed", Error::name));
+    let name = outcome.as_ref().err().map_or("redeemed", Error::name);
+    gateway.0.metrics.redeems.rise(name);
+    span.put("outcome", name);
+    if let Err(Error::Backplane(_) | Error::Lost(_)) = outcome {
+        span.fail(name);
+    }
     outcome
 }
 
-/// Answers with the identity, once. The person is looked up before the code is spent, so that a failure in between
-/// leaves the code good.
-async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> {
+/// The code that an application asks about.
+async fn read(gateway: &Gateway, request: Request) -> Result<Code, Error> {
     authorize(request.headers(), gateway.settings().redeem_secret.as_ref())?;
     let body =
         time::timeout(REQUEST_TIMEOUT, Bytes::from_request(request, &())).await.map_err(|_| Error::Slow)?;
@@ -147,17 +159,24 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
     })?;
     let request: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| Error::Malformed)?;
     let code = request.get("code").and_then(Value::as_str).ok_or(Error::Malformed)?;
-    let code = Code::parse(code).ok_or(Error::NoSuchCode)?;
-    let (scan, life) = gateway.backplane().redeemable(&code).await?.ok_or(Error::NoSuchCode)?;
+    Code::parse(code).ok_or(Error::NoSuchCode)
+}
+
+/// Answers with the identity, once. The person is looked up before the code is spent, so that a failure in between
+/// leaves the code good.
+async fn answer(gateway: &Gateway, code: Code, span: &Span) -> Result<Response, Error> {
+    let (backplane, login) = (gateway.backplane(), code.login());
+    let found = span.call("look_up_code").over(backplane.redeemable(&code)).await?;
+    let (scan, life) = found.ok_or(Error::NoSuchCode)?;
+    let counted = backplane.login_count(&scan.by, login, life + COUNTED_BEFORE);
     let (person, login_count) = tokio::join!(
-        look_up(gateway, &scan),
-        gateway.backplane().login_count(&scan.by, code.login(), life + COUNTED_BEFORE)
+        look_up(gateway, &scan, span.call("look_up_person")),
+        span.call("count_login").over(counted)
     );
     let login_count = login_count?;
-    let login = code.login();
     // In a task of its own: a client that leaves must not tear it in two.
-    let spent = gateway.0.connections.spawn(spend(gateway.clone(), code)).await;
-    let scan = spent.map_err(Error::Lost)??.ok_or(Error::NoSuchCode)?;
+    let spent = span.call("spend_code").over(spend(gateway.clone(), code));
+    let scan = gateway.0.connections.spawn(spent).await.map_err(Error::Lost)??.ok_or(Error::NoSuchCode)?;
     tracing::info!(%login, replica = gateway.replica(), "login redeemed");
     let identity = Identity {
         openid: scan.by.expose().to_owned(),
@@ -181,8 +200,9 @@ fn authorize(headers: &HeaderMap, secret: Option<&Secret>) -> Result<(), Error> 
     if right && scheme.eq_ignore_ascii_case("bearer") { Ok(()) } else { Err(Error::Unauthorized) }
 }
 
-async fn look_up(gateway: &Gateway, scan: &Scan) -> Person {
-    match time::timeout(PERSON_TIMEOUT, gateway.platform().person(&scan.by)).await {
+async fn look_up(gateway: &Gateway, scan: &Scan, span: Span) -> Person {
+    let person = span.over(gateway.platform().person(&scan.by));
+    match time::timeout(PERSON_TIMEOUT, person).await {
         Ok(Ok(person)) => person,
         Ok(Err(error)) => {
             // The platform's client tells operators, once and not for each login.

@@ -12,6 +12,7 @@ use shared::healthcheck::HealthcheckSettings;
 use shared::settings::{self, AccountSettings, Invalid, Secret, lifetime};
 use shared::shutdown::DrainSettings;
 use shared::telemetry::LogSettings;
+use shared::traces::TraceSettings;
 
 use crate::limits::QrLimits;
 use crate::origin::Origin;
@@ -118,7 +119,10 @@ Secrets (only as variables, or as NAME_FILE=path):
   WECHAT_APP_SECRET  The account's app secret
   REDIS_URL          redis://, rediss://, redis+unix://, redis-sentinel:// or redis-cluster:// URL
   REDEEM_SECRET      What the application's server sends as its bearer token to POST /api/redeem;
-                     redeeming is off if not set";
+                     redeeming is off if not set
+  OTEL_EXPORTER_OTLP_HEADERS
+                     Headers for the collector of traces, such as x-api-key=secret, separated by commas;
+                     OTEL_EXPORTER_OTLP_TRACES_HEADERS is the same, and wins";
 
 /// The gateway: holds browsers, makes QR codes, pushes results, redeems codes.
 #[derive(Debug, Parser)]
@@ -151,6 +155,9 @@ pub struct Settings {
     /// Logs.
     #[command(flatten)]
     pub log: LogSettings,
+    /// Traces.
+    #[command(flatten)]
+    pub traces: TraceSettings,
     /// Whether only to ask.
     #[command(flatten)]
     pub healthcheck: HealthcheckSettings,

@@ -15,6 +15,7 @@ use shared::backplane::{Backplane, MemoryBackplane, RedisBackplane, Role};
 use shared::serve::{self, Server};
 use shared::settings::{Invalid, complain};
 use shared::shutdown::Departure;
+use shared::traces::Traces;
 use shared::{admin, healthcheck, telemetry};
 use simulator::Simulator;
 
@@ -61,8 +62,10 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
         checked.account.play(&settings, &here).map_err(io::Error::other)?;
     let simulator = simulator.map(Simulator::new).transpose().map_err(io::Error::other)?;
     let redeems = gateway.redeem_secret.is_some();
-    let gateway = Gateway::new(gateway, backplane.clone(), departure.clone()).map_err(io::Error::other)?;
-    let callback = Callback::new(callback, backplane.clone());
+    let traces = Traces::start(checked.traces, "standalone", &gateway.replica).map_err(io::Error::other)?;
+    let gateway = Gateway::new(gateway, backplane.clone(), departure.clone(), traces.clone());
+    let gateway = gateway.map_err(io::Error::other)?;
+    let callback = Callback::new(callback, backplane.clone(), traces.clone());
     let mut router = gateway.router().merge(callback.router());
     if let Some(simulator) = &simulator {
         router = router.merge(simulator.router());
@@ -80,14 +83,16 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
     }
     .print();
     let (reporting, counting, counted) = (gateway.clone(), gateway.clone(), callback.clone());
+    let traced = traces.clone();
     let admin_router = admin::router(
         "standalone",
         move || reporting.report(),
-        move || [counting.metrics(), counted.metrics(), backplane.metrics()].concat(),
+        move || [counting.metrics(), counted.metrics(), backplane.metrics(), traced.metrics()].concat(),
     );
     let drain = gateway.drain();
     let leave = async move {
         tokio::join!(drain, callback.leave());
+        traces.flush().await;
     };
     let server = Server { public, admin, max_sockets: gateway.max_sockets(), departure };
     server.run(router, admin_router, leave).await

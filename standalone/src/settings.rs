@@ -13,6 +13,7 @@ use shared::healthcheck::HealthcheckSettings;
 use shared::settings::{AccountSettings, Invalid, Secret, secret};
 use shared::shutdown::{Drain, DrainSettings};
 use shared::telemetry::LogSettings;
+use shared::traces::{Destination, TraceSettings};
 
 use crate::account::Account;
 
@@ -39,7 +40,10 @@ Secrets (only as variables, or as NAME_FILE=path):
   WECHAT_ENCODING_AES_KEY  The account's EncodingAESKey, 43 characters; several by commas, newest first
   REDEEM_SECRET            What the application's server sends as its bearer token to POST /api/redeem; with the
                            simulator one is made if it is not set, without it redeeming is off then
-  REDIS_URL                Keeps logins in Redis; in memory if not set, and counts begin anew at each start";
+  REDIS_URL                Keeps logins in Redis; in memory if not set, and counts begin anew at each start
+  OTEL_EXPORTER_OTLP_HEADERS
+                           Headers for the collector of traces, such as x-api-key=secret, separated by commas;
+                           OTEL_EXPORTER_OTLP_TRACES_HEADERS is the same, and wins";
 
 /// The whole login in one process.
 #[derive(Clone, Debug, Parser)]
@@ -81,6 +85,9 @@ pub(crate) struct Settings {
     /// Logs.
     #[command(flatten)]
     pub(crate) log: LogSettings,
+    /// Traces.
+    #[command(flatten)]
+    pub(crate) traces: TraceSettings,
     /// Whether only to ask.
     #[command(flatten)]
     pub(crate) healthcheck: HealthcheckSettings,
@@ -92,13 +99,14 @@ pub(crate) struct Checked {
     pub(crate) account: Account,
     pub(crate) redis: Option<Secret>,
     pub(crate) drain: Drain,
+    pub(crate) traces: Option<Destination>,
 }
 
 impl Settings {
     /// Finds out whether there is an account, and whether its settings are complete.
     pub(crate) fn check(&self) -> Result<Checked, Invalid> {
         let (redis, drain) = (secret("REDIS_URL")?, self.drain.drain(Drain::ALONE)?);
-        let redeem_secret = gateway::settings::redeem_secret()?;
+        let (redeem_secret, traces) = (gateway::settings::redeem_secret()?, self.traces.destination()?);
         let configured = self.names_an_account();
         match self.simulator {
             Simulate::On if configured => {
@@ -117,7 +125,7 @@ impl Settings {
         if !configured && self.simulator != Simulate::Off {
             let account = Account::Simulated { redeem_secret };
             account.check(self)?;
-            return Ok(Checked { account, redis, drain });
+            return Ok(Checked { account, redis, drain, traces });
         }
         let api_base = self.wechat_api_base.clone().unwrap_or_else(|| gateway::wechat::API_BASE.to_owned());
         let account = gateway::wechat::Account {
@@ -132,6 +140,7 @@ impl Settings {
             account: Account::Real { gateway: Box::new(gateway), callback: Box::new(callback) },
             redis,
             drain,
+            traces,
         })
     }
 

@@ -13,6 +13,7 @@ use shared::backplane::{Backplane, LoginWatch, MemoryBackplane};
 use shared::client::ProxySettings;
 use shared::login::{Deadlines, OpenId, QrCode, Scene, SessionId, Ticket};
 use shared::serve;
+use shared::traces::Traces;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) const APP_ID: &str = "wx0123456789abcdef";
@@ -101,7 +102,7 @@ impl Platform {
 
     fn with(config: Config, backplane: Backplane) -> Self {
         let key = config.mode.keys().is_some().then(|| AesKey::parse(KEY).unwrap());
-        let callback = Callback::new(config, backplane.clone());
+        let callback = Callback::new(config, backplane.clone(), Traces::off());
         let listener =
             serve::bind("public", "CALLBACK_LISTEN", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());

@@ -10,6 +10,7 @@ use shared::backplane::{Backplane, MemoryBackplane, Rates};
 use shared::client::ProxySettings;
 use shared::settings::Secret;
 use shared::shutdown::{Departure, Drain};
+use shared::traces::Traces;
 use tokio::runtime::{Builder, Runtime};
 
 /// The application's secret.
@@ -48,5 +49,5 @@ pub static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| {
         proxies: ProxySettings::default(),
         replica: "fuzz".to_owned(),
     };
-    Gateway::new(config, BACKPLANE.clone(), Departure::new(Drain::ALONE)).unwrap()
+    Gateway::new(config, BACKPLANE.clone(), Departure::new(Drain::ALONE), Traces::off()).unwrap()
 });

@@ -18,6 +18,7 @@ use fuzz::xml::{Reading, read as second};
 use fuzz::{from_here, lines, sections};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use shared::backplane::{Backplane, MemoryBackplane};
+use shared::traces::Traces;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
@@ -38,7 +39,7 @@ async fn run(input: &str) -> Corpus {
     let config = config(lines::<2>(input)[0]);
     let backplane = Backplane::Memory(MemoryBackplane::default());
     let login = Login::open(&backplane, "").await;
-    let callback = Callback::new(config.clone(), backplane.clone());
+    let callback = Callback::new(config.clone(), backplane.clone(), Traces::off());
     let Some(call) = Call::of(input, &login) else { return Corpus::Reject };
     let Some(authentic) = Query::decode(call.uri.query().unwrap_or_default()).is_authentic() else {
         return Corpus::Reject;

@@ -15,12 +15,15 @@ use fuzz::form::Query;
 use fuzz::from_here;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use shared::backplane::{Backplane, MemoryBackplane};
+use shared::traces::Traces;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().unwrap());
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
-    from_here(Callback::new(config("safe"), Backplane::Memory(MemoryBackplane::default())).router())
+    from_here(
+        Callback::new(config("safe"), Backplane::Memory(MemoryBackplane::default()), Traces::off()).router(),
+    )
 });
 
 fuzz_target!(|text: &str| -> Corpus {
