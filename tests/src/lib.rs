@@ -8,7 +8,7 @@
 //!   them.
 //! * [`stack`]: all of it together. [`browser`], [`application`]: who uses it; [`chromium`]: a
 //!   person who does. The phone is the stack's simulator, or [`wechatpy`], another hand's.
-//!   [`doctor`]: who is asked when it does not work. [`load`]: what plays many of them.
+//!   [`doctor`]: who is asked when it does not work. [`collector`]: who is sent the traces. [`load`]: what plays many of them.
 //! * [`kubernetes`]: the manifests, as they are applied.
 //! * [`chaos`]: many of them, while everything breaks that can.
 
@@ -19,6 +19,7 @@ pub mod browser;
 pub mod chaos;
 pub mod child;
 pub mod chromium;
+pub mod collector;
 pub mod doctor;
 pub mod http;
 pub mod kubernetes;

@@ -37,5 +37,6 @@ mod settings;
 mod sizing;
 mod slow_clients;
 mod standalone;
+mod traces;
 mod trouble;
 mod wechatpy;

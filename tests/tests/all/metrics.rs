@@ -101,12 +101,13 @@ fn is_clean(scrape: &Scrape) {
 #[tokio::test]
 async fn the_programs_and_their_documentation_name_the_same_metrics() {
     let stack = small(&[]).await;
-    let standalone = Program::start("standalone", Vec::new()).await;
+    let traced = setting("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    let standalone = Program::start("standalone", vec![traced]).await;
     let programs: [(&str, &Program, &[&str]); 4] = [
         ("gateway", &stack.gateways[0], &["Gateway", "The platform", "Redis"]),
         ("callback", &stack.callbacks[0], &["Callback", "Redis"]),
         ("simulator", &stack.simulator, &[]),
-        ("standalone", &standalone, &["Gateway", "The platform", "Callback"]),
+        ("standalone", &standalone, &["Gateway", "The platform", "Callback", "Traces"]),
     ];
     for (name, program, headings) in programs {
         let scrape = Scrape::of(program).await;
