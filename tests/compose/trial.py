@@ -36,6 +36,9 @@ NOT_PASSED = {
     "ADMIN_LISTEN", "GATEWAY_LISTEN", "CALLBACK_LISTEN", "SIMULATOR_LISTEN", "REPLICA_ID", "NAME_FILE",
     # Only with a real account.
     "WECHAT_ORIGINAL_ID",
+    # Others that are passed on say the same of traces, and gateway and callback are to have names of their own.
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_SERVICE_NAME",
 }
 INVENTED = "203.0.113.7"
 BROWSERS = 12
