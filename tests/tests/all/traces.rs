@@ -16,6 +16,7 @@ use tests::patience::{until, within_time};
 use tests::program::{Program, Setting, setting};
 use tests::stack::{Plan, Stack, scan_at, somebodys_openid};
 
+use crate::bounds::faults;
 use crate::logs::whole_logins;
 
 /// A login takes milliseconds, a request to a collector that hangs ten seconds.
@@ -118,6 +119,14 @@ async fn a_login_on_two_gateways_and_a_callback_is_one_trace_and_its_id_is_the_l
     assert_eq!(word("redeem", "outcome"), ["redeemed"]);
     assert_eq!(word("push", "after"), ["notice"]);
     assert_eq!(word("page", "ending"), ["left", "left"]);
+    // What began before it could be told of: the page with the request for its code, the push with the notice.
+    let times = |name: &str| -> Vec<[u64; 2]> {
+        spans.iter().filter(|span| span.name == name).map(|span| span.time).collect()
+    };
+    let first = |name: &str| times(name).into_iter().map(|[began, _]| began).min().unwrap();
+    let last = |name: &str| times(name).into_iter().map(|[_, ended]| ended).max().unwrap();
+    assert!(first("page") <= first("make_qr_code"));
+    assert!(first("push") <= last("wait"));
     let instances: BTreeSet<_> = spans.iter().map(|span| &span.process["service.instance.id"]).collect();
     assert_eq!(instances.len(), 3, "{instances:?}");
 }
@@ -256,6 +265,28 @@ async fn nobody_at_the_collectors_address_delays_no_login_and_no_end() {
         assert_eq!(within_time(AS_EVER + AS_EVER / 2, "the end", program.terminate()).await, Some(0));
         assert!(program.printed().contains("traces are not taken"), "{}", program.printed());
     }
+}
+
+#[tokio::test]
+async fn a_login_that_fails_is_a_trace_that_says_at_what() {
+    let collector = Collector::start().await;
+    let mut stack = stack(&[collector.setting()]).await;
+    let why =
+        |spans: &[Span], name: &str| spans.iter().find(|span| span.name == name).unwrap().failed.clone();
+    faults(&stack, json!({ "error": { "errcode": 48001, "calls": 1, "path": "/cgi-bin/qrcode/create" } }))
+        .await;
+    let mut browser = Browser::open(&stack.gateways[0].url()).await;
+    assert_eq!(browser.error().await, "platform_unavailable");
+    let spans = collector.has(&[("gateway", &["login", "make_qr_code"])]).await;
+    assert_eq!(why(&spans, "login").as_deref(), Some("platform_unavailable"));
+    assert_eq!(why(&spans, "make_qr_code").as_deref(), Some("unanswered"));
+    let mut browser = Browser::open(&stack.gateways[1].url()).await;
+    let shown = browser.qr_code().await;
+    stack.redis.kill();
+    stack.scan(&shown.content, &somebodys_openid()).await;
+    let spans = collector.has(&[("callback", &["callback", "claim"])]).await;
+    assert_eq!(why(&spans, "callback").as_deref(), Some("backplane_unavailable"));
+    assert_eq!(why(&spans, "claim").as_deref(), Some("unanswered"));
 }
 
 #[tokio::test]
