@@ -90,6 +90,8 @@ async fn a_span_lasts_from_when_it_began_until_its_end() {
     let span = traces.part(somebodys(), "part").since(began);
     let age = SystemTime::now().duration_since(of(&span).start_time).unwrap();
     assert!((1900..2100).contains(&age.as_millis()), "{age:?}");
+    // What its end is reckoned from.
+    assert_eq!(span.0.as_ref().unwrap().began, began);
 }
 
 #[tokio::test]
