@@ -108,7 +108,8 @@ pub enum Violation {
         /// Whose login.
         session: Digest,
     },
-    /// A person's scan was accepted, and then the same scene refused to the same person.
+    /// A person's scan was accepted, and the same scene refused to the same person, before or after: the scene was good
+    /// from before the page could show it.
     AnswerChanged {
         /// Who.
         openid: String,
@@ -192,7 +193,9 @@ impl fmt::Display for Violation {
             Self::DeadSceneClaimed { session } => {
                 write!(f, "session {session}: a scene was claimed after it had been replaced")
             }
-            Self::AnswerChanged { openid } => write!(f, "{openid} was accepted first and then refused"),
+            Self::AnswerChanged { openid } => {
+                write!(f, "{openid} was both accepted and refused for one scene")
+            }
             Self::WrongCount { openid, count, wrong } => {
                 let how = match wrong {
                     WrongCount::Changed => "is another than before for the same login",

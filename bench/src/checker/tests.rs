@@ -282,6 +282,10 @@ fn whoever_was_accepted_stays_so() {
     legal(&story);
     story.scans(1, "o1", "q1", Answer::Used);
     caught(&story, Violation::AnswerChanged { openid: "o1".to_owned() });
+    let mut refused_first = Story::default();
+    refused_first.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Used);
+    refused_first.scans(1, "o1", "q1", Answer::Accepted(1)).delivers(1, "s1", "c1");
+    caught(&refused_first, Violation::AnswerChanged { openid: "o1".to_owned() });
 }
 
 #[test]
