@@ -3,7 +3,7 @@
 //!
 //! * [`schedule`]: what breaks, when and for how long. [`deployment`]: what is broken. [`store`]: its Redis.
 //! * [`breaking`]: does what the schedule says. [`diary`]: what was done, and when.
-//! * [`verdict`], with its [`counts`]: what the history came to. [`run`] is all of it.
+//! * [`verdict`], with its [`counts`] and [`sessions`]: what the history came to. [`run`] is all of it.
 
 pub mod breaking;
 pub mod counts;
@@ -11,6 +11,7 @@ pub mod deployment;
 pub mod diary;
 mod dice;
 pub mod schedule;
+pub mod sessions;
 pub mod store;
 pub mod verdict;
 

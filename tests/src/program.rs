@@ -130,6 +130,12 @@ impl Program {
         self.exit_code().await
     }
 
+    /// As [`Self::terminate`], where what it has under way takes longer.
+    pub async fn terminate_within(&mut self, limit: Duration) -> Option<i32> {
+        self.child.signal(Signal::SIGTERM);
+        self.child.exit_code_within(limit).await
+    }
+
     /// Waits for its end; `None` where a signal ended it.
     pub async fn exit_code(&mut self) -> Option<i32> {
         self.child.exit_code().await

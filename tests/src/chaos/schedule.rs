@@ -94,6 +94,8 @@ pub enum RedisFault {
     FailOver(u16),
     /// A primary hangs until a replica has taken its place, and goes on.
     FailOverByHanging(u16),
+    /// A primary is killed whose replica does not have what was written last.
+    FailOverToThePast(u16),
     /// A primary and its replica change places.
     ChangePlaces(u16),
     /// The server ends every subscription.
@@ -138,7 +140,7 @@ impl Schedule {
         let (mut at, mut disruptions, mut left) = (Duration::ZERO, Vec::new(), Vec::new());
         while at < self.end {
             if left.is_empty() {
-                left = dice.shuffled(track.turns());
+                left = dice.shuffled(track.turns(self.kind));
             }
             // The first of Redis is what its kind is about, so that no run is without it.
             let first = disruptions.is_empty() && track == Track::Redis;
@@ -161,12 +163,13 @@ impl Track {
     pub const ALL: [Self; 4] = [Self::Gateways, Self::Pages, Self::Callbacks, Self::Redis];
 
     /// How many things can happen in it.
-    fn turns(self) -> usize {
+    fn turns(self, kind: Kind) -> usize {
         match self {
             Self::Gateways => 6,
             Self::Pages => 4,
             Self::Callbacks => 5,
-            Self::Redis => 10,
+            Self::Redis if kind == Kind::Single => 10,
+            Self::Redis => 11,
         }
     }
 }
@@ -210,10 +213,11 @@ fn of_redis(dice: &mut Dice, kind: Kind, turn: usize, first: bool) -> Disruption
     let link = Link::Redis(dice.below(kind.links()));
     let (fault, time) = match (turn, kind) {
         (0..=2, Kind::Single) => (Fault::Redis(RedisFault::Restart), dice.millis(0, 2500)),
-        (0, _) if first => (Fault::Redis(dice.failover(who)), dice.millis(0, 2000)),
+        (_, _) if first => (Fault::Redis(RedisFault::FailOverToThePast(who)), dice.millis(500, 1500)),
         (0, _) => (Fault::Redis(RedisFault::FailOver(who)), dice.millis(0, 2000)),
         (1, _) => (Fault::Redis(RedisFault::FailOverByHanging(who)), dice.millis(0, 2000)),
         (2, _) => (Fault::Redis(RedisFault::ChangePlaces(who)), Duration::ZERO),
+        (10, _) => (Fault::Redis(RedisFault::FailOverToThePast(who)), dice.millis(100, 1500)),
         (3, _) => (Fault::Redis(RedisFault::Hang(who)), kind.disturbance(dice)),
         (4, _) => (Fault::Redis(RedisFault::DropSubscriptions), Duration::ZERO),
         (5, _) => (Fault::Redis(RedisFault::DropConnections), Duration::ZERO),
@@ -223,7 +227,10 @@ fn of_redis(dice: &mut Dice, kind: Kind, turn: usize, first: bool) -> Disruption
     // Sentinels let 12 s pass between two failovers; a Cluster's nodes need a while to agree again.
     let pause = match fault {
         Fault::Redis(
-            RedisFault::FailOver(_) | RedisFault::FailOverByHanging(_) | RedisFault::ChangePlaces(_),
+            RedisFault::FailOver(_)
+            | RedisFault::FailOverByHanging(_)
+            | RedisFault::FailOverToThePast(_)
+            | RedisFault::ChangePlaces(_),
         ) if !first => dice.millis(13_000, 16_000),
         _ => dice.millis(1500, 4000),
     };
@@ -260,10 +267,6 @@ impl Dice {
             1 => How::HoldReplies,
             _ => How::Delay(self.millis(20, 200)),
         }
-    }
-
-    fn failover(&mut self, who: u16) -> RedisFault {
-        if self.below(2) == 0 { RedisFault::FailOver(who) } else { RedisFault::FailOverByHanging(who) }
     }
 }
 
@@ -310,6 +313,7 @@ impl Fault {
             Self::Redis(RedisFault::Restart) => "Redis killed",
             Self::Redis(RedisFault::Hang(_)) => "primary hung for a while",
             Self::Redis(RedisFault::FailOver(_)) => "failover: primary killed",
+            Self::Redis(RedisFault::FailOverToThePast(_)) => "failover: replica behind",
             Self::Redis(RedisFault::FailOverByHanging(_)) => "failover: primary hung",
             Self::Redis(RedisFault::ChangePlaces(_)) => "failover: by hand",
             Self::Redis(RedisFault::DropSubscriptions) => "subscriptions dropped",
@@ -350,7 +354,7 @@ mod tests {
             let mut names: Vec<_> = disruptions.iter().map(|disruption| disruption.fault.name()).collect();
             names.sort_unstable();
             names.dedup();
-            assert_eq!(names.len(), if kind == Kind::Single { 17 } else { 19 }, "{names:?}");
+            assert_eq!(names.len(), if kind == Kind::Single { 17 } else { 20 }, "{names:?}");
             // The longest back-off of a page is 15 s, and people wait for 30 s.
             assert!(disruptions.iter().all(|disruption| disruption.time < Duration::from_secs(7)));
             assert!(disruptions.iter().all(|disruption| disruption.pause >= Duration::from_millis(700)));

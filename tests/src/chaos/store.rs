@@ -89,6 +89,11 @@ async fn sentinel_suffers(sentinel: &mut RedisSentinel, fault: RedisFault, lasti
             sentinel.fail_over_by_hanging().await;
             time::sleep(lasting).await;
         }
+        RedisFault::FailOverToThePast(_) => {
+            sentinel.fall_behind().await;
+            time::sleep(lasting).await;
+            sentinel.fail_over_to_the_past().await;
+        }
         RedisFault::ChangePlaces(_) => sentinel.change_places().await,
         _ => drop(sentinel.ask(&dropped(fault)).await),
     }
@@ -105,6 +110,9 @@ async fn cluster_suffers(cluster: &mut RedisCluster, fault: RedisFault, lasting:
         }
         RedisFault::FailOver(who) => Some(cluster.fail_over(&who.to_string()).await),
         RedisFault::FailOverByHanging(who) => Some(cluster.fail_over_by_hanging(&who.to_string()).await),
+        RedisFault::FailOverToThePast(who) => {
+            Some(cluster.fail_over_to_the_past(&who.to_string(), lasting).await)
+        }
         RedisFault::ChangePlaces(who) => {
             cluster.change_places(&who.to_string()).await;
             None

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bench::checker::{Finding, Violation};
 use bench::history::{Answer, Digest, Event, History, Redemption, What};
@@ -12,9 +11,7 @@ use bench::run::Outcome;
 use super::Plan;
 use super::counts::Counts;
 use super::schedule::Kind;
-
-/// How long an attempt to resume that was given up can be on its way: an outage, and the time of a move.
-const OVERTAKING: Duration = Duration::from_secs(15);
+use super::sessions::Sessions;
 
 /// All of it; its `Display` is the table.
 #[derive(Debug)]
@@ -29,11 +26,8 @@ pub struct Verdict {
     pub counts: Counts,
     /// What must not have happened.
     pub violations: Vec<Finding>,
-    /// Pages that were told that another connection has their session. Each has one socket at a time, so that is never true;
-    /// and they don't come back, so the checker cannot call their logins lost.
-    pub sent_away: Vec<Event>,
-    /// The same, of pages that had given up an attempt to resume just before, which was answered after all.
-    pub overtaken: usize,
+    /// What pages were told of their sessions.
+    pub sessions: Sessions,
     /// What failovers took back although it had been answered, as they may where no replica is waited for.
     pub taken_back: Vec<Finding>,
     /// Successes that pages were told of a move that no phone was told of, and that a failover took back.
@@ -53,7 +47,6 @@ impl Verdict {
     ) -> Self {
         let (mut violations, mut taken_back) = (Vec::new(), Vec::new());
         let (mut told_too_soon, mut set_back) = (0, 0);
-        let (sent_away, overtaken) = sent_away(&outcome.history);
         let accepted = accepted_codes(&outcome.history);
         for finding in outcome.judgement.findings.iter().cloned() {
             match &finding.violation {
@@ -63,7 +56,7 @@ impl Verdict {
                     told_too_soon += 1;
                 }
                 _ if plan.kind != Kind::Single && is_set_back(&finding) => set_back += 1,
-                violation if plan.replication_wait < plan.kind.replicas() && can_be_taken_back(violation) => {
+                _ if plan.replication_wait < plan.kind.replicas() && can_be_taken_back(&finding) => {
                     taken_back.push(finding);
                 }
                 _ => violations.push(finding),
@@ -75,8 +68,7 @@ impl Verdict {
             disruptions,
             counts: Counts::of(&outcome.history, plan.logins),
             violations,
-            sent_away,
-            overtaken: overtaken.len(),
+            sessions: Sessions::of(&outcome.history, plan.kind),
             taken_back,
             told_too_soon,
             set_back,
@@ -89,41 +81,8 @@ impl Verdict {
     /// Whether nothing happened that must not.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.violations.is_empty() && self.sent_away.is_empty()
+        self.violations.is_empty() && self.sessions.violations().next().is_none()
     }
-}
-
-/// Where pages were told that another connection has their session: those that had given up no attempt to resume before,
-/// and those that had. What waits in an outage of Redis is answered after it in any order, so an attempt that was given up can
-/// come last.
-fn sent_away(history: &History) -> (Vec<Event>, Vec<Event>) {
-    let mut attempts: BTreeMap<u64, Attempts> = BTreeMap::new();
-    let (mut for_nothing, mut overtaken) = (Vec::new(), Vec::new());
-    for event in &history.events {
-        let page = attempts.entry(event.login).or_default();
-        match &event.what {
-            What::Opening { resuming, .. } => page.resuming = *resuming,
-            What::Shown { .. } | What::Delivered { .. } => page.resuming = false,
-            What::Away | What::Closed { .. } | What::Refused { .. } if page.resuming => {
-                *page = Attempts { resuming: false, given_up_us: Some(event.at_us) };
-            }
-            What::Told { error } if error == "replaced" => {
-                let late = |at_us| u128::from(event.at_us - at_us) < OVERTAKING.as_micros();
-                let list = if page.given_up_us.is_some_and(late) { &mut overtaken } else { &mut for_nothing };
-                list.push(event.clone());
-            }
-            _ => {}
-        }
-    }
-    (for_nothing, overtaken)
-}
-
-/// What a page has tried.
-#[derive(Default)]
-struct Attempts {
-    /// It offers its session, and has no answer yet.
-    resuming: bool,
-    given_up_us: Option<u64>,
 }
 
 /// What a failover does to what no replica is waited for, whatever the setting: a code that a refresh had replaced is good
@@ -170,17 +129,21 @@ fn accepted_codes(history: &History) -> BTreeSet<Digest> {
 }
 
 /// Whether losing a claim, a count, a redeem or a new code can look like this.
-fn can_be_taken_back(violation: &Violation) -> bool {
-    matches!(
-        violation,
+fn can_be_taken_back(Finding { violation, proof }: &Finding) -> bool {
+    match violation {
         Violation::Lost { .. }
-            | Violation::GoodCodeRefused { .. }
-            | Violation::RedeemedTwice { .. }
-            | Violation::ClaimedTwice { .. }
-            | Violation::DeadSceneClaimed { .. }
-            | Violation::AnswerChanged { .. }
-            | Violation::WrongCount { .. }
-    )
+        | Violation::GoodCodeRefused { .. }
+        | Violation::RedeemedTwice { .. }
+        | Violation::ClaimedTwice { .. }
+        | Violation::DeadSceneClaimed { .. }
+        | Violation::AnswerChanged { .. }
+        | Violation::WrongCount { .. } => true,
+        // Two people scanned, the one who was told so is not the one whose claim stayed.
+        Violation::WrongIdentity { openid: named, .. } => {
+            proof.iter().any(|event| matches!(&event.what, What::Pushed { openid, .. } if openid == named))
+        }
+        _ => false,
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -204,9 +167,10 @@ impl fmt::Display for Verdict {
             ("accepted, and the page never back: not judged", self.unjudged),
             ("told to a page alone, and taken back by a failover", self.told_too_soon),
             ("set back by a failover, and made up for", self.set_back),
-            ("sent away by an attempt of their own that they had given up", self.overtaken),
+            ("sent away by an attempt of their own that they had given up", self.sessions.overtaken),
+            ("unknown after a failover, while nobody held them", self.sessions.gone),
             ("answered, and taken back by a failover", self.taken_back.len()),
-            ("violations", self.violations.len() + self.sent_away.len()),
+            ("violations", self.violations.len() + self.sessions.violations().count()),
         ];
         for (name, count) in rows {
             writeln!(f, "{count:>7}  {name}")?;
@@ -216,12 +180,8 @@ impl fmt::Display for Verdict {
                 writeln!(f, "{count:>7}  {what}: {name}")?;
             }
         }
-        if !self.sent_away.is_empty() {
-            writeln!(f, "{:>7}  violation: sent_away", self.sent_away.len())?;
-        }
-        for event in &self.sent_away {
-            let Event { at_us, login, .. } = event;
-            writeln!(f, "login {login} was told at {at_us} µs that another connection has its session")?;
+        for (what, Event { at_us, login, .. }) in self.sessions.violations() {
+            writeln!(f, "login {login} was told at {at_us} µs that {what}")?;
         }
         for finding in self.violations.iter().chain(&self.taken_back) {
             writeln!(f, "{finding}")?;
@@ -254,39 +214,8 @@ mod tests {
         History { header: Header::new("2026-11-22T08:30:00Z", 1), events: events.collect() }
     }
 
-    fn opening(resuming: bool) -> What {
-        What::Opening { gateway: 0, resuming, due_us: None }
-    }
-
     fn shown() -> What {
         What::Shown { session: Digest::of("session"), qr: Digest::of("qr") }
-    }
-
-    fn replaced() -> What {
-        What::Told { error: "replaced".to_owned() }
-    }
-
-    #[test]
-    fn a_page_with_one_socket_is_never_sent_away() {
-        let told = [(1, opening(true)), (2, What::Opened), (3, shown()), (4, replaced())];
-        let (for_nothing, overtaken) = sent_away(&history(told));
-        assert_eq!((for_nothing.len(), overtaken.len()), (1, 0));
-    }
-
-    #[test]
-    fn an_attempt_that_was_given_up_just_before_may_have_overtaken_it() {
-        let told = |after: u64| {
-            let given_up = [(1, opening(true)), (2, What::Opened), (3, What::Away)];
-            let then = [(4, opening(true)), (5, What::Opened), (6, shown()), (6 + after, replaced())];
-            let (for_nothing, overtaken) = sent_away(&history(given_up.into_iter().chain(then)));
-            (for_nothing.len(), overtaken.len())
-        };
-        assert_eq!(told(1), (0, 1));
-        assert_eq!(told(60_000_000), (1, 0));
-        // One that was answered was not given up.
-        let answered =
-            [(1, opening(true)), (2, shown()), (3, What::Away), (4, opening(true)), (5, replaced())];
-        assert_eq!(sent_away(&history(answered)).0.len(), 1);
     }
 
     #[test]
@@ -298,6 +227,24 @@ mod tests {
         };
         assert!(is_set_back(&finding([Answer::Used, Answer::Accepted(1)])));
         assert!(!is_set_back(&finding([Answer::Accepted(1), Answer::Used])));
+    }
+
+    #[test]
+    fn a_failover_can_change_who_scanned_but_names_nobody_who_did_not() {
+        let pushed = What::Pushed {
+            scan: 1,
+            attempt: 1,
+            callback: 0,
+            openid: "o1".to_owned(),
+            scene: "scene".to_owned(),
+            qr: Digest::of("qr"),
+            due_us: None,
+        };
+        let finding = |openid: &str| Finding {
+            violation: Violation::WrongIdentity { code: Digest::of("code"), openid: openid.to_owned() },
+            proof: history([(1, pushed.clone())]).events,
+        };
+        assert!(can_be_taken_back(&finding("o1")) && !can_be_taken_back(&finding("o2")));
     }
 
     #[test]

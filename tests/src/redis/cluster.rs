@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use shared::settings::Secret;
 use tokio::process::Command;
+use tokio::time;
 
 use self::birth::{Birth, PRIMARIES, Plan, SLOTS};
 use super::{answer, secured};
@@ -18,7 +19,7 @@ use crate::relay::{Relay, Target};
 use crate::tls::Certificate;
 
 /// What a failover takes at the most: until the primary counts as down, an election, and slow machines.
-const FAILOVER: Duration = Duration::from_secs(30);
+const FAILOVER: Duration = Duration::from_secs(60);
 /// What moving thousands of slots takes at the most.
 const RESHARDING: Duration = Duration::from_secs(90);
 /// For a node's answer, which a stopped one never gives.
@@ -198,6 +199,20 @@ impl RedisCluster {
         let replica = if primary < PRIMARIES { primary + PRIMARIES } else { primary - PRIMARIES };
         self.nodes[usize::from(replica)].signal(Signal::SIGSTOP);
         assert_eq!(answer(self.birth.redis_cli(primary), &["client", "kill", "type", "replica"]).await, "1");
+    }
+
+    /// Keeps from the replica of the primary that has `key` what is written for so long, kills that primary, and waits until the
+    /// replica serves in its place. Returns who died.
+    pub async fn fail_over_to_the_past(&mut self, key: &str, behind: Duration) -> u16 {
+        let (slot, old) = self.slot_and_primary(key).await;
+        let replica = if old < PRIMARIES { old + PRIMARIES } else { old - PRIMARIES };
+        self.nodes[usize::from(replica)].signal(Signal::SIGSTOP);
+        self.try_ask(old, &["client", "kill", "type", "replica"]).await;
+        time::sleep(behind).await;
+        self.nodes[usize::from(old)].kill();
+        self.nodes[usize::from(replica)].signal(Signal::SIGCONT);
+        self.another_serves(&slot, old).await;
+        old
     }
 
     /// Lets the primary that has `key` and its replica change places, as before maintenance. Nothing ends.

@@ -18,7 +18,7 @@ use crate::relay::{Relay, Target};
 const SENTINELS: u16 = 3;
 const NAME: &str = "mymaster";
 /// What a failover takes at the most: a second until the primary counts as down, an election, and slow machines.
-const FAILOVER: std::time::Duration = std::time::Duration::from_secs(30);
+const FAILOVER: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// For a server's answer.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(2);
@@ -194,6 +194,13 @@ impl RedisSentinel {
         self.replica_has_all().await;
         let replica = 1 - self.primary().await;
         self.servers[replica].signal(Signal::SIGSTOP);
+    }
+
+    /// Keeps from the replica what is written from about now on.
+    pub async fn fall_behind(&mut self) {
+        let primary = self.primary().await;
+        self.servers[1 - primary].signal(Signal::SIGSTOP);
+        self.try_ask(u16::try_from(primary).unwrap(), &["client", "kill", "type", "replica"]).await;
     }
 
     /// Kills the primary, lets the replica go on without what it missed, and waits until it is the primary.
