@@ -2,7 +2,7 @@
 //!
 //! A primary that is not dead when another takes its place (an operator had them change places, it hung, or was cut off)
 //! goes on as a primary until a Sentinel makes it a replica, and what it is told meanwhile is lost. That takes 8 s at least
-//! (`SENTINEL_PUBLISH_PERIOD * 4`, redis/src/sentinel.c, `sentinelRefreshInstanceInfo`); 10 to 13 s were measured. Clients
+//! (`SENTINEL_PUBLISH_PERIOD * 4`, redis/src/sentinel.c, `sentinelRefreshInstanceInfo`); it followed after 10 to 18 s. Clients
 //! learn of it when it closes their connections (<https://redis.io/docs/latest/develop/reference/sentinel-clients/>).
 
 use std::time::Duration;
