@@ -118,7 +118,12 @@ async fn a_login_on_two_gateways_and_a_callback_is_one_trace_and_its_id_is_the_l
     assert_eq!(word("callback", "outcome"), ["claimed"]);
     assert_eq!(word("redeem", "outcome"), ["redeemed"]);
     assert_eq!(word("push", "after"), ["notice"]);
-    assert_eq!(word("page", "ending"), ["left", "left"]);
+    // The gateway that it comes from hears of that before or after the end of the socket.
+    assert!(
+        matches!(word("page", "ending")[..], ["left" | "replaced", "left"]),
+        "{:?}",
+        word("page", "ending")
+    );
     // What began before it could be told of: the page with the request for its code, the push with the notice.
     let times = |name: &str| -> Vec<[u64; 2]> {
         spans.iter().filter(|span| span.name == name).map(|span| span.time).collect()

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tests::browser::{Browser, ShownCode};
 use tests::http;
-use tests::patience::{within, within_time};
+use tests::patience::{eventually, within, within_time};
 use tests::program::{Program, Setting, setting};
 use tests::stack::{Plan, Stack, somebodys_openid};
 use tokio::time::sleep;
@@ -57,14 +57,23 @@ fn logged(program: &Program, level: &str) -> Vec<Value> {
 }
 
 /// All that operators are woken for.
-fn complaints(program: &Program) -> Vec<Value> {
-    [logged(program, "WARN"), logged(program, "ERROR")].concat()
+/// Waits for the first: a line may come after what the browser is told.
+async fn complaints(program: &Program) -> Vec<Value> {
+    first_lines("a complaint", || [logged(program, "WARN"), logged(program, "ERROR")].concat()).await
 }
 
-fn recoveries(program: &Program) -> Vec<Value> {
-    let mut lines = logged(program, "INFO");
-    lines.retain(|line| line["message"] == "the WeChat API works again");
-    lines
+/// Waits for the first.
+async fn recoveries(program: &Program) -> Vec<Value> {
+    let of_recoveries = || {
+        let mut lines = logged(program, "INFO");
+        lines.retain(|line| line["message"] == "the WeChat API works again");
+        lines
+    };
+    first_lines("a recovery", of_recoveries).await
+}
+
+async fn first_lines(what: &str, lines: impl Fn() -> Vec<Value>) -> Vec<Value> {
+    eventually(&format!("{what} in the log"), async || Some(lines()).filter(|lines| !lines.is_empty())).await
 }
 
 /// Hears that there is no code, and when to ask again.
@@ -124,11 +133,11 @@ async fn what_passes_is_told_to_every_browser_and_logged_once_and_over_when_it_i
 
         faults(&stack, json!({})).await;
         join_all(browsers.iter_mut().zip(waits).map(|(browser, wait)| gets_its_code(browser, wait))).await;
-        let complaints = complaints(gateway);
+        let complaints = complaints(gateway).await;
         assert_eq!(complaints.len(), 1, "{complaints:?}");
         assert_eq!((&complaints[0]["level"], &complaints[0]["call"]), (&json!("WARN"), &json!(CREATE)));
         assert!(complaints[0]["error"].as_str().unwrap().contains(says), "{complaints:?}");
-        let recoveries = recoveries(gateway);
+        let recoveries = recoveries(gateway).await;
         assert_eq!(recoveries.len(), 1, "{recoveries:?}");
         let cost = ["failed", "refused", "lasted_ms"].map(|name| recoveries[0][name].as_u64().unwrap());
         // On a slow machine the first failures make it rest before the last of the crowd comes.
@@ -171,7 +180,7 @@ async fn what_does_not_pass_soon_is_told_to_every_browser_and_logged_once_with_i
             assert!(seconds.contains(&wait), "{says}: {wait} s");
         }
         assert_eq!(calls(&stack, path).await, asked, "{says}: nobody asks any more");
-        let complaints = complaints(gateway);
+        let complaints = complaints(gateway).await;
         assert_eq!(complaints.len(), 1, "{complaints:?}");
         assert_eq!((&complaints[0]["level"], &complaints[0]["call"]), (&json!(level), &json!(path)));
         assert!(complaints[0]["error"].as_str().unwrap().contains(says), "{complaints:?}");
@@ -194,7 +203,7 @@ async fn a_setting_that_was_mended_is_noticed_within_half_a_minute() {
     stack.scan(&shown.content, &somebodys_openid()).await;
     browser.success().await;
     let gateway = &stack.gateways[0];
-    assert_eq!((complaints(gateway).len(), recoveries(gateway).len()), (1, 1));
+    assert_eq!((complaints(gateway).await.len(), recoveries(gateway).await.len()), (1, 1));
 }
 
 #[tokio::test]
@@ -207,7 +216,7 @@ async fn a_dead_token_that_cannot_be_replaced_is_the_token_endpoints_trouble_alo
         browser.refresh().await;
         is_told_to_wait(&mut browser).await;
     }
-    let complaints = complaints(&stack.gateways[0]);
+    let complaints = complaints(&stack.gateways[0]).await;
     assert_eq!(complaints.len(), 1, "{complaints:?}");
     assert_eq!(complaints[0]["call"], STABLE_TOKEN);
 }
@@ -226,7 +235,7 @@ async fn a_platform_that_swallows_everything_is_noticed_and_so_is_its_return() {
         let mut late = [Browser::open(&gateway.url()).await, Browser::open(&gateway.url()).await];
         let told = select_all(late.iter_mut().map(|browser| Box::pin(is_told_to_wait(browser))));
         within_time(REFUSAL_TIME, "the next one is told at once", told).await;
-        assert_eq!(complaints(gateway).len(), 1);
+        assert_eq!(complaints(gateway).await.len(), 1);
     }
     let waiting = async |gateway: &Program| {
         let mut browser = Browser::open(&gateway.url()).await;
@@ -237,7 +246,7 @@ async fn a_platform_that_swallows_everything_is_noticed_and_so_is_its_return() {
     stack.simulator.signal(Signal::SIGCONT);
     tokio::join!(gets_its_code(&mut warm.0, warm.1), gets_its_code(&mut cold.0, cold.1));
     for gateway in &stack.gateways {
-        assert_eq!((complaints(gateway).len(), recoveries(gateway).len()), (1, 1));
+        assert_eq!((complaints(gateway).await.len(), recoveries(gateway).await.len()), (1, 1));
     }
     // Who had a code before has it still.
     stack.scan(&code.content, &somebodys_openid()).await;
@@ -252,7 +261,7 @@ async fn a_platform_that_is_too_slow_without_failing_is_told_to_operators() {
     let mut browser = stack.browser().await;
     let wait = is_told_to_wait(&mut browser).await;
     assert_eq!(wait, Duration::from_secs(3));
-    let complaints = complaints(&stack.gateways[0]);
+    let complaints = complaints(&stack.gateways[0]).await;
     assert_eq!(complaints.len(), 1, "{complaints:?}");
     assert_eq!(complaints[0]["message"], "no QR code: the WeChat API is too slow");
     assert!(complaints[0]["error"].as_str().unwrap().contains("8 s"), "{complaints:?}");
@@ -276,7 +285,7 @@ async fn a_crowd_that_gets_no_turn_at_the_platform_costs_no_codes_and_is_told_to
     join_all(browsers.iter_mut().map(Browser::refresh)).await;
     let told = select_all(browsers.iter_mut().map(|browser| Box::pin(is_told_to_wait(browser))));
     let (wait, without_turn, _) = within_time(REFUSAL_TIME, "the one without a turn", told).await;
-    let complaints = complaints(gateway);
+    let complaints = complaints(gateway).await;
     assert_eq!(complaints.len(), 1, "{complaints:?}");
     assert!(complaints[0]["error"].as_str().unwrap().contains("made at once"), "{complaints:?}");
     faults(&stack, json!({})).await;
@@ -296,7 +305,7 @@ async fn redeeming_goes_on_without_the_look_up_and_logs_its_trouble_once() {
         assert_eq!(stack.application().redeem(&browser.success().await.code).await.openid, person);
     }
     assert_eq!(calls(&stack, "/cgi-bin/user/info").await, 1);
-    let complaints = complaints(&stack.gateways[0]);
+    let complaints = complaints(&stack.gateways[0]).await;
     assert_eq!(complaints.len(), 1, "{complaints:?}");
 }
 
