@@ -201,15 +201,22 @@ impl Span {
         }
     }
 
-    /// Lasts as long as `work`; an error of it is a failure.
+    /// Lasts as long as `work`; an error of it is a failure, and so is not to be awaited to its end.
     ///
     /// # Errors
     ///
     /// Those of the work.
     pub async fn over<T, E>(mut self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        if let Some(open) = &mut self.0 {
+            open.data.status = Status::error("given up");
+        }
         let done = work.await;
+        match &mut self.0 {
+            Some(open) if done.is_ok() => open.data.status = Status::Unset,
+            _ => {}
+        }
         if done.is_err() {
-            self.fail("unanswered");
+            self.fail("failed");
         }
         done
     }

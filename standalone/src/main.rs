@@ -62,7 +62,8 @@ async fn run(settings: Settings, checked: Checked, backplane: Backplane) -> io::
         checked.account.play(&settings, &here).map_err(io::Error::other)?;
     let simulator = simulator.map(Simulator::new).transpose().map_err(io::Error::other)?;
     let redeems = gateway.redeem_secret.is_some();
-    let traces = Traces::start(checked.traces, "standalone", &gateway.replica).map_err(io::Error::other)?;
+    let traces = Traces::start(checked.traces, "standalone", &gateway.replica);
+    let traces = traces.unwrap_or_else(|invalid| invalid.exit());
     let gateway = Gateway::new(gateway, backplane.clone(), departure.clone(), traces.clone());
     let gateway = gateway.map_err(io::Error::other)?;
     let callback = Callback::new(callback, backplane.clone(), traces.clone());

@@ -115,14 +115,15 @@ impl TraceSettings {
             Some(text) => headers(TRACES_HEADERS, &text)?,
             None => secret(HEADERS)?.map(|text| headers(HEADERS, &text)).transpose()?.unwrap_or_default(),
         };
+        let own = self.otel_exporter_otlp_traces_endpoint.is_some();
+        let name = if own { "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" } else { "OTEL_EXPORTER_OTLP_ENDPOINT" };
         let base = self.otel_exporter_otlp_endpoint.as_ref();
         let of_base = || base.map(|base| format!("{}{TRACES_PATH}", base.trim_end_matches('/')));
         let Some(url) = self.otel_exporter_otlp_traces_endpoint.clone().or_else(of_base) else {
             return Ok(None);
         };
         let expected = "an http or https URL";
-        let url =
-            Url::parse(&url).map_err(|_| Invalid::malformed("OTEL_EXPORTER_OTLP_ENDPOINT", expected))?;
+        let url = Url::parse(&url).map_err(|_| Invalid::malformed(name, expected))?;
         let attributes = self.otel_resource_attributes.clone().unwrap_or_default().0;
         Ok(Some(Destination {
             url,
