@@ -17,7 +17,7 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
-use super::primary::Primary;
+use super::primary::{Departures, Leaves, Primary};
 use super::{MalformedUrl, malformed};
 use crate::settings::Secret;
 
@@ -35,9 +35,6 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Misses in a row after which the server counts as away, and a connection that claims to be up is broken by us. One
 /// miss may be this machine's own doing, when it has more to do than processors to do it with.
 const MISSES: u32 = 2;
-/// Between two times that a connection is broken because the Sentinels name another primary: should one of them lead back to the
-/// old one all the same, that is an outage of milliseconds each time.
-const LEAVE_EVERY: Duration = Duration::from_secs(5);
 /// None: following ASK, the library takes the reply of another command in flight for that of ASKING, so that every caller
 /// behind it gets another's answer. It learns of a new node all the same, and we ask again (`settling`).
 const REDIRECTIONS: u32 = 0;
@@ -106,8 +103,8 @@ impl Connection {
         let mut errors = self.client.error_rx();
         let mut is_first = true;
         let mut misses = 0;
-        let (mut complained, mut left): (Option<Instant>, Option<Instant>) = (None, None);
-        let mut server = None;
+        let mut complained: Option<Instant> = None;
+        let (mut server, mut departures) = (None, Departures::default());
         loop {
             let signs = self.signs_of_life.load(Ordering::Relaxed);
             let look = self.look().await;
@@ -115,14 +112,11 @@ impl Connection {
                 if !std::mem::take(&mut is_first) {
                     watched.metrics.reconnects.rise(watched.name);
                 }
-                server = connected.or(server);
+                server = connected.map(|connected| (connected, Instant::now())).or(server);
             }
-            if server.as_ref().is_some_and(|server| watched.primary.is_another_than(server))
-                && left.is_none_or(|at| at.elapsed() >= LEAVE_EVERY)
+            if let Some((server, then)) = &server
+                && self.is_left(watched, server, *then, &mut departures).await
             {
-                left = Some(Instant::now());
-                tracing::info!(connection = watched.name, "another Redis is the primary now: going there");
-                self.reconnect().await;
                 continue;
             }
             // In a Cluster one node's answer says nothing of the others.
@@ -151,6 +145,35 @@ impl Connection {
             }
             time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Leaves a server that is not the primary any more, as the Sentinels have said since the connection to it.
+    async fn is_left(
+        &self,
+        watched: &Watched,
+        server: &Server,
+        then: Instant,
+        departures: &mut Departures,
+    ) -> bool {
+        match watched.primary.is(server, then) {
+            None => return false,
+            Some(true) => {
+                departures.arrived();
+                return false;
+            }
+            Some(false) => {}
+        }
+        let connection = watched.name;
+        match departures.leaves(server) {
+            Leaves::NotNow => return false,
+            Leaves::Now => tracing::info!(connection, "another Redis is the primary now: going there"),
+            Leaves::Again => tracing::warn!(
+                connection,
+                "most of the Sentinels of REDIS_URL name another primary than they lead to: see that all of them agree"
+            ),
+        }
+        self.reconnect().await;
+        true
     }
 
     /// Breaks the connection, so that there is a new one.

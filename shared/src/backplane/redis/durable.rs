@@ -91,7 +91,7 @@ impl Durable {
     }
 
     /// Makes one move, which writes something where it finds a record, even when it is repeated or refused. Its answer is
-    /// given only when the replicas have what it rests on: a primary without them may have been cut off, or have been
+    /// given only when the replicas have what it rests on (the lack of a record is nothing they could have): a primary without them may have been cut off, or have been
     /// followed by another, and then knows neither what it will have lost nor what has happened since.
     pub(super) async fn evaluate<R: FromValue>(
         &self,

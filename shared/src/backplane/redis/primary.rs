@@ -13,7 +13,7 @@ use fred::types::config::{Config, Server, ServerConfig};
 use fred::types::{ClusterHash, CustomCommand, RespVersion};
 use futures_util::future::join_all;
 use tokio::sync::watch;
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, FirstTry};
@@ -23,15 +23,27 @@ use crate::settings::Secret;
 
 /// Between two rounds of questions, about: what is written to the old primary in between is lost.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// For connecting to a Sentinel, and for its answer.
+/// For connecting to a Sentinel and its answer together.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Between two departures from one server, at first and at most.
+const LEAVE_EVERY: Duration = Duration::from_secs(5);
+const LEAVE_MAX: Duration = Duration::from_secs(60);
 
 /// What the Sentinels said last, where there are any.
 #[derive(Clone, Debug)]
-pub(super) struct Primary(watch::Receiver<Option<Address>>);
+pub(super) struct Primary(watch::Receiver<Option<Told>>);
 
 /// Host and port, as the Sentinels write them.
 type Address = (String, u16);
+
+/// What most Sentinels say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    primary: Address,
+    /// When the first was asked.
+    asked: Instant,
+}
 
 impl Primary {
     /// Begins to ask, if the URL names Sentinels, until `tasks` ends.
@@ -48,27 +60,64 @@ impl Primary {
         Ok(Self(heard))
     }
 
-    /// Whether all Sentinels that can be asked say that the primary is another than `server`.
-    pub(super) fn is_another_than(&self, server: &Server) -> bool {
+    /// Whether `server` is the primary, as most of the Sentinels have said since `then`; `None` if they have not.
+    pub(super) fn is(&self, server: &Server, then: Instant) -> Option<bool> {
         let told = self.0.borrow();
-        told.as_ref().is_some_and(|(host, port)| (&*server.host, server.port) != (host, *port))
+        let Told { primary: (host, port), .. } = told.as_ref().filter(|told| told.asked > then)?;
+        Some((&*server.host, server.port) == (host, *port))
     }
 }
 
-async fn ask_for_ever(sentinels: &mut [Sentinel], told: &watch::Sender<Option<Address>>) {
+async fn ask_for_ever(sentinels: &mut [Sentinel], told: &watch::Sender<Option<Told>>) {
     loop {
+        let asked = Instant::now();
         let answers = join_all(sentinels.iter_mut().map(Sentinel::ask)).await;
-        told.send_replace(agreed(answers));
+        told.send_replace(agreed(&answers).map(|primary| Told { primary, asked }));
         time::sleep(jittered(ASK_EVERY)).await;
     }
 }
 
-/// What all say who answer. While one of them has not heard of a new primary yet, it could lead whoever leaves the old one
-/// back to it.
-fn agreed(answers: Vec<Option<Address>>) -> Option<Address> {
-    let mut heard = answers.into_iter().flatten();
-    let first = heard.next()?;
-    heard.all(|other| other == first).then_some(first)
+/// What more than half of all say. One alone may be cut off, or have been away.
+fn agreed(answers: &[Option<Address>]) -> Option<Address> {
+    let votes = |address: &Address| answers.iter().flatten().filter(|other| *other == address).count();
+    answers.iter().flatten().find(|address| 2 * votes(address) > answers.len()).cloned()
+}
+
+/// When connections were left because another server is the primary. The library asks Sentinels that need not be those of the
+/// URL, and may be led back by one that has not heard of it.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    last: Option<(Server, Instant)>,
+    pause: Duration,
+}
+
+impl Departures {
+    /// Whether a connection to `server`, which is not the primary, is to be left now.
+    pub(super) fn leaves(&mut self, server: &Server) -> Leaves {
+        let again = match &self.last {
+            Some((_, at)) if at.elapsed() < self.pause => return Leaves::NotNow,
+            Some((last, _)) => last == server,
+            None => false,
+        };
+        self.pause = if again { (self.pause * 2).min(LEAVE_MAX) } else { LEAVE_EVERY };
+        self.last = Some((server.clone(), Instant::now()));
+        if again { Leaves::Again } else { Leaves::Now }
+    }
+
+    /// The connection is where it should be.
+    pub(super) fn arrived(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What [`Departures`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// It was left a moment ago.
+    NotNow,
+    Now,
+    /// And the last time led back to it.
+    Again,
 }
 
 /// One of them, and the connection to it, if there is one.
@@ -102,30 +151,25 @@ impl Sentinel {
 
     /// Its answer, if there is one in time. Its errors are nobody's trouble: the connections to Redis have their own.
     async fn ask(&mut self) -> Option<Address> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => self.connect().await?,
+        let (client, is_new) = match self.client.take() {
+            Some(client) => (client, false),
+            None => (connection::built(self.config.clone(), COMMAND_EVENTS, 1, None).ok()?, true),
         };
         let question = CustomCommand::new_static("SENTINEL", ClusterHash::FirstKey, false);
-        let asked = client.custom(question, vec!["get-master-addr-by-name", &self.service]);
+        let asked = async {
+            if is_new {
+                client.init().await.ok()?;
+            }
+            client.custom(question, vec!["get-master-addr-by-name", &self.service]).await.ok()
+        };
         match time::timeout(ANSWER_TIMEOUT, asked).await {
-            Ok(Ok(address)) => {
+            Ok(Some(address)) => {
                 self.client = Some(client);
                 Some(address)
             }
+            // The others are not kept waiting for it.
             _ => {
-                leave(client).await;
-                None
-            }
-        }
-    }
-
-    async fn connect(&self) -> Option<Client> {
-        let client = connection::built(self.config.clone(), COMMAND_EVENTS, 1, None).ok()?;
-        match time::timeout(ANSWER_TIMEOUT, client.init()).await {
-            Ok(Ok(_)) => Some(client),
-            _ => {
-                leave(client).await;
+                tokio::spawn(leave(client));
                 None
             }
         }
@@ -141,17 +185,60 @@ async fn leave(client: Client) {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn servers() -> (Server, Server) {
+        (Server::new("10.0.0.1", 6379), Server::new("10.0.0.2", 6379))
+    }
+
     #[test]
-    fn a_connection_is_left_when_all_sentinels_that_answer_name_another_primary() {
-        let (old, new) = (Server::new("10.0.0.1", 6379), Server::new("10.0.0.2", 6379));
+    fn most_of_the_sentinels_say_who_the_primary_is() {
+        let (old, new) = servers();
         let address = |server: &Server| Some((server.host.to_string(), server.port));
-        let is_left =
-            |answers: Vec<Option<Address>>| Primary(watch::channel(agreed(answers)).1).is_another_than(&old);
-        assert!(is_left(vec![address(&new), None, address(&new)]));
-        assert!(!is_left(vec![address(&new), address(&old), address(&new)]));
-        assert!(!is_left(vec![address(&old), None, address(&old)]));
-        assert!(!is_left(vec![None, None, None]));
-        let other_port = Server::new("10.0.0.1", 6380);
-        assert!(is_left(vec![address(&other_port)]));
+        let now = Instant::now();
+        let is_old = |answers: &[Option<Address>]| {
+            let told = agreed(answers).map(|primary| Told { primary, asked: now + SECOND });
+            Primary(watch::channel(told).1).is(&old, now)
+        };
+        assert_eq!(is_old(&[address(&new), None, address(&new)]), Some(false));
+        assert_eq!(is_old(&[address(&new), address(&old), address(&new)]), Some(false));
+        assert_eq!(is_old(&[address(&old), address(&new), address(&old)]), Some(true));
+        assert_eq!(is_old(&[address(&new)]), Some(false));
+        for undecided in
+            [[None, address(&new), None], [None, None, None], [address(&new), address(&old), None]]
+        {
+            assert_eq!(is_old(&undecided), None, "{undecided:?}");
+        }
+        assert_eq!(is_old(&[address(&Server::new("10.0.0.1", 6380))]), Some(false));
+    }
+
+    #[test]
+    fn what_was_said_before_a_connection_says_nothing_of_it() {
+        let (old, new) = servers();
+        let asked = Instant::now();
+        let told = Told { primary: (old.host.to_string(), old.port), asked };
+        let primary = Primary(watch::channel(Some(told)).1);
+        assert_eq!(primary.is(&new, asked), None);
+        assert_eq!(primary.is(&new, asked.checked_sub(SECOND).unwrap()), Some(false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_led_back_leaves_ever_less_often() {
+        let ((old, new), mut departures) = (servers(), Departures::default());
+        assert_eq!(departures.leaves(&old), Leaves::Now);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            let begin = Instant::now();
+            while departures.leaves(&old) == Leaves::NotNow {
+                time::advance(SECOND).await;
+            }
+            pauses.push(begin.elapsed().as_secs());
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+        // Another one, for the first time, as soon as it may.
+        time::advance(60 * SECOND).await;
+        assert_eq!(departures.leaves(&new), Leaves::Now);
+        departures.arrived();
+        assert_eq!(departures.leaves(&new), Leaves::Now);
     }
 }
