@@ -284,14 +284,26 @@ async fn a_login_that_fails_is_a_trace_that_says_at_what() {
     assert_eq!(browser.error().await, "platform_unavailable");
     let spans = collector.has(&[("gateway", &["login", "make_qr_code"])]).await;
     assert_eq!(why(&spans, "login").as_deref(), Some("platform_unavailable"));
-    assert_eq!(why(&spans, "make_qr_code").as_deref(), Some("unanswered"));
+    assert_eq!(why(&spans, "make_qr_code").as_deref(), Some("failed"));
     let mut browser = Browser::open(&stack.gateways[1].url()).await;
     let shown = browser.qr_code().await;
     stack.redis.kill();
     stack.scan(&shown.content, &somebodys_openid()).await;
     let spans = collector.has(&[("callback", &["callback", "claim"])]).await;
     assert_eq!(why(&spans, "callback").as_deref(), Some("backplane_unavailable"));
-    assert_eq!(why(&spans, "claim").as_deref(), Some("unanswered"));
+    assert_eq!(why(&spans, "claim").as_deref(), Some("failed"));
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_has_failed() {
+    let collector = Collector::start().await;
+    let stack = stack(&[collector.setting()]).await;
+    // A token and a code, each within its own limit, and together beyond that of a page.
+    faults(&stack, json!({ "latency_ms": 4_500 })).await;
+    assert_eq!(Browser::open(&stack.gateways[0].url()).await.error().await, "platform_unavailable");
+    let spans = collector.has(&[("gateway", &["login", "make_qr_code"])]).await;
+    let call = spans.iter().find(|span| span.name == "make_qr_code").unwrap();
+    assert_eq!(call.failed.as_deref(), Some("given up"));
 }
 
 #[tokio::test]
