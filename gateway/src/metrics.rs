@@ -91,7 +91,7 @@ impl Metrics {
                 "sessions_resumed_total",
                 "Sessions that browsers came back with, by what they had come to.",
                 "state",
-                &["waiting", "expired", "scanned", "unknown"],
+                &["waiting", "expired", "scanned", "unknown", "overtaken"],
             ),
             waiting: registry.gauge(
                 "sessions_waiting",

@@ -46,6 +46,10 @@ pub enum Error {
     /// Too many moves wait for the replicas to have them. This one was not made.
     #[error("too many moves wait for replicas")]
     Crowded,
+    /// Another connection took the session after this one had begun to. This one took nothing: if its browser is there,
+    /// it may try again.
+    #[error("another connection has taken the session meanwhile")]
+    Overtaken,
     /// The store answered something that our scripts never say: another program writes our keys.
     #[error("the backplane answered nonsense about {0}")]
     Nonsense(&'static str),
@@ -131,7 +135,8 @@ impl Backplane {
     ///
     /// # Errors
     ///
-    /// Not answered; the session is unharmed.
+    /// Not answered; the session is unharmed. Or [`Error::Overtaken`]: what waits in an outage is answered after it in any
+    /// order, and an attempt whose browser has left must not take the session from the one that it made after that.
     pub async fn resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
         either!(self, b => b.resume(session))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use shared::backplane::{Budget, Exhausted, Resumed};
+use shared::backplane::{self, Budget, Exhausted, Resumed};
 use shared::login::{Deadlines, QrCode, RecordId, Refresh, Scene, SessionId};
 use shared::traces::{Span, Traces};
 use tokio::time::{self, Instant};
@@ -51,6 +51,12 @@ impl Connection<'_> {
         let (watch, resumed) = match self.gateway.backplane().resume(&session).await {
             Ok(Some(found)) => found,
             Ok(None) => return self.unknown_session().await,
+            // By a later connection of the same browser, most likely. If it is this one that is still there, it comes back.
+            Err(backplane::Error::Overtaken) => {
+                tracing::debug!(login = %session.record_id(), "resumed by another connection meanwhile");
+                self.gateway.0.metrics.resumed.rise("overtaken");
+                return Err(Ending::TryLater);
+            }
             Err(error) => {
                 self.backplane_failed(&error).await?;
                 // Staying would end in a new session at the next refresh, and a scan made meanwhile would be lost.

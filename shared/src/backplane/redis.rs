@@ -12,6 +12,7 @@ mod metrics;
 mod notices;
 mod primary;
 mod records;
+mod resume;
 mod scripts;
 mod settling;
 
@@ -22,7 +23,7 @@ use std::time::Duration;
 use clap::Args;
 use fred::clients::Client;
 use fred::error::Error as FredError;
-use fred::interfaces::{HashesInterface, KeysInterface};
+use fred::interfaces::HashesInterface;
 use fred::types::scripts::Script;
 use fred::types::{FromValue, Value};
 use prometheus::proto::MetricFamily;
@@ -44,7 +45,7 @@ use self::scripts::{SETTLE_TIMEOUT, Scripts, evaluate};
 use self::settling::settled;
 use super::budget::LocalBudgets;
 use super::hub::{Hub, Keepsake, Standing};
-use super::{Error, LoginWatch, MessageHash, Resumed, Stamp};
+use super::{Error, LoginWatch, MessageHash, Stamp};
 use crate::login::{
     Claim, Code, CodeHash, ConnectionId, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene,
     SessionId, Ticket, Timestamp, millis,
@@ -224,40 +225,6 @@ impl RedisBackplane {
             "gone" => Ok(Refresh::Gone),
             _ => Err(Error::Nonsense("a refresh")),
         }
-    }
-
-    pub(super) async fn resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
-        type Answer = Option<(String, u64, u64, String, u64, String, u64, String, String, u64, String)>;
-        let asked = Instant::now();
-        let id = session.record_id();
-        let mut watch = self.hub.enter(id, ConnectionId::random());
-        let mut arguments: Vec<Value> =
-            vec![id.to_string().into(), self.inbox()?.into(), watch.connection().to_string().into()];
-        arguments.push(self.notices.teller());
-        let answer: Answer = self.run(&self.scripts.resume, login_keys(id), arguments).await?;
-        let Some(record) = answer else { return Ok(None) };
-        let (state, version, since, content, shown_ms, openid, life_ms, nonce, ticket, claimable_ms, notice) =
-            record;
-        let since = Timestamp(since);
-        self.notices.tell(&notice).await;
-        if state == "waiting" {
-            let [shown, claimable, life] = [shown_ms, claimable_ms, life_ms].map(Duration::from_millis);
-            let words = [&nonce, &ticket, &content].map(String::as_str);
-            let (hash, deadlines) = (session.code().hash(), Deadlines { shown, claimable });
-            let keepsake = Keepsake::new(words, hash, deadlines, life, asked);
-            watch.settle(version, since, Standing::Waiting, Some(keepsake));
-            return Ok(Some((watch, Resumed::Waiting { content, shown_for: shown })));
-        }
-        let openid = OpenId::parse(&openid).ok_or(Error::Nonsense("a scan"))?;
-        // The record lives on, so the memory of its number must: whoever asks next gets the same.
-        let (counted, life_ms) =
-            (Keys::counted(&openid.hash(), id), i64::try_from(life_ms).unwrap_or(i64::MAX));
-        settled(SETTLE_TIMEOUT, || async {
-            self.client().pexpire::<(), _>(&counted, life_ms, None).await.map_err(Error::Unavailable)
-        })
-        .await?;
-        watch.settle(version, since, Standing::Scanned, None);
-        Ok(Some((watch, Resumed::Scanned)))
     }
 
     pub(super) async fn claim(&self, scene: &Scene, ticket: &Ticket, by: &OpenId) -> Result<Claim, Error> {

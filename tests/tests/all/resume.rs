@@ -1,6 +1,7 @@
 //! A browser that loses its connection loses nothing.
 
-use tests::browser::Browser;
+use tests::browser::{Browser, Heard};
+use tests::metrics::Scrape;
 use tests::patience::until;
 use tests::stack::{Stack, is_well, somebodys_openid};
 
@@ -80,6 +81,37 @@ async fn an_older_connection_is_replaced() {
     assert_eq!(older.close_code().await, Some(1008));
     stack.scan(&shown.content, &person).await;
     assert_eq!(stack.application().redeem(&newer.success().await.code).await.openid, person);
+}
+
+/// A page that gives an attempt up, and comes back elsewhere, has two that wait in an outage, and are answered in any order.
+#[tokio::test]
+async fn of_two_attempts_to_resume_at_the_same_time_the_one_that_comes_back_has_the_session() {
+    let stack = Stack::start().await;
+    let mut browser = stack.browser().await;
+    let (shown, person) = (browser.qr_code().await, somebodys_openid());
+    drop(browser);
+    // Moves wait, and reading does not: both attempts find the same owner.
+    stack.redis.ask(&["CLIENT", "PAUSE", "60000", "WRITE"]).await;
+    let mut first = Browser::resume(&stack.gateways[0].url(), &shown.session).await;
+    let mut second = Browser::resume(&stack.gateways[1].url(), &shown.session).await;
+    until("both attempts to have read whose the login is", async || {
+        stack.redis.ask(&["INFO", "commandstats"]).await.contains("cmdstat_hget:calls=2,")
+    })
+    .await;
+    stack.redis.ask(&["CLIENT", "UNPAUSE"]).await;
+    let mut winner = match tokio::join!(first.next(), second.next()) {
+        (Heard::Message(_), Heard::End(Some(1013))) => first,
+        (Heard::End(Some(1013)), Heard::Message(_)) => second,
+        heard => panic!("{heard:?}"),
+    };
+    let overtaken =
+        Scrape::of_all(&stack.gateways).await.value("sessions_resumed_total{state=\"overtaken\"}");
+    assert_eq!(overtaken, 1.0);
+    let mut loser = Browser::resume(&stack.url(), &shown.session).await;
+    assert_eq!(loser.qr_code().await.content, shown.content);
+    assert_eq!(winner.error().await, "replaced");
+    stack.scan(&shown.content, &person).await;
+    assert_eq!(stack.application().redeem(&loser.success().await.code).await.openid, person);
 }
 
 #[tokio::test]
