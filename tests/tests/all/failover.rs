@@ -259,6 +259,34 @@ async fn an_old_primary_that_lives_on_is_left_long_before_it_is_made_a_replica()
 }
 
 #[tokio::test]
+async fn the_next_primary_is_not_left_for_the_one_that_died() {
+    let mut sentinel = RedisSentinel::start().await;
+    let settings = vec![setting("REDIS_URL", sentinel.url().expose())];
+    let stack = Plan { gateways: 2, callbacks: 1, settings, ..Plan::default() }.start().await;
+    let mut browser = stack.browser().await;
+    let content = browser.qr_code().await.content;
+    sentinel.fail_over().await;
+    let person = somebodys_openid();
+    eventually_within(FOUND, "a scan to succeed", async || {
+        stack.scan(&content, &person).await.shown?.contains("登录成功").then_some(())
+    })
+    .await;
+    browser.success().await;
+    // Five connections look at it four times a second, and the Sentinels once: long enough to be misled more than once.
+    let looks = async || {
+        let told = sentinel.ask(&["INFO", "commandstats"]).await;
+        told.split("cmdstat_ping:calls=").nth(1)?.split(',').next()?.parse::<u32>().ok()
+    };
+    let before = looks().await.unwrap_or(0);
+    eventually_within(FOUND, "the new primary to be looked at", async || {
+        looks().await.filter(|now| *now > before + 100)
+    })
+    .await;
+    let printed = stack.printed();
+    assert!(!printed.contains("another Redis is the primary now"), "{printed}");
+}
+
+#[tokio::test]
 async fn c9_while_replicas_lack_the_phone_asks_to_scan_again_in_time() {
     let mut sentinel = RedisSentinel::start().await;
     let settings = vec![setting("REDIS_URL", sentinel.url().expose()), setting("REPLICATION_WAIT", "1")];
