@@ -207,13 +207,11 @@ impl Span {
     ///
     /// Those of the work.
     pub async fn over<T, E>(mut self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        if let Some(open) = &mut self.0 {
-            open.data.status = Status::error("given up");
-        }
+        self.fail("given_up");
         let done = work.await;
-        match &mut self.0 {
-            Some(open) if done.is_ok() => open.data.status = Status::Unset,
-            _ => {}
+        if let Some(open) = &mut self.0 {
+            open.data.status = Status::Unset;
+            open.data.attributes.pop();
         }
         if done.is_err() {
             self.fail("failed");

@@ -109,9 +109,14 @@ impl TraceSettings {
     ///
     /// # Errors
     ///
-    /// A header is malformed, or the file of the headers cannot be read.
+    /// A header is malformed, the file of the headers cannot be read, or some are said twice.
     pub fn destination(&self) -> Result<Option<Destination>, Invalid> {
         let headers = match secret(TRACES_HEADERS)? {
+            // The library reads the variables by itself and knows no files, so it would send the others as well.
+            Some(_) if is_set(HEADERS) && !is_set(TRACES_HEADERS) => {
+                let file = format!("{TRACES_HEADERS}_FILE is set as well, and one must do");
+                return Err(Invalid::unwanted(HEADERS, file));
+            }
             Some(text) => headers(TRACES_HEADERS, &text)?,
             None => secret(HEADERS)?.map(|text| headers(HEADERS, &text)).transpose()?.unwrap_or_default(),
         };
@@ -143,6 +148,10 @@ impl TraceSettings {
             }
         }
     }
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|text| !text.is_empty())
 }
 
 /// A URL as the standard writes it. One with a password is refused, for it is printed: that belongs into a header.

@@ -171,6 +171,21 @@ async fn a_key_in_plain_mode_is_refused() {
     }
 }
 
+/// The library that sends traces reads the plain variables by itself, and would send the collector both.
+#[tokio::test]
+async fn headers_for_the_collector_that_are_said_twice_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("headers");
+    std::fs::write(&path, "x-api-key=of-the-file").unwrap();
+    for other in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
+        let mut settings = complete();
+        settings.push(setting("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"));
+        settings.push(setting("OTEL_EXPORTER_OTLP_TRACES_HEADERS_FILE", path.display().to_string()));
+        settings.push(setting(other, "x-api-key=of-the-variable"));
+        is_refused_naming(other, &Program::run("gateway", &settings).await);
+    }
+}
+
 #[tokio::test]
 async fn every_program_explains_itself() {
     for program in ["gateway", "callback", "simulator", "standalone"] {

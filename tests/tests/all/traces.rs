@@ -20,7 +20,7 @@ use crate::bounds::faults;
 use crate::logs::whole_logins;
 
 /// A login takes milliseconds, a request to a collector that hangs ten seconds.
-const AS_EVER: Duration = Duration::from_secs(5);
+const AS_EVER: Duration = Duration::from_secs(9);
 
 async fn stack(settings: &[Setting]) -> Stack {
     Plan { gateways: 2, callbacks: 1, settings: settings.to_vec(), ..Plan::default() }.start().await
@@ -97,7 +97,8 @@ async fn a_login_on_two_gateways_and_a_callback_is_one_trace_and_its_id_is_the_l
     assert_eq!(ids.len(), spans.len(), "every span has an id of its own");
     for span in &spans {
         assert_eq!(span.trace, trace, "{span:?}");
-        assert!(span.time[0] <= span.time[1] && span.failed.is_none(), "{span:?}");
+        assert!(span.time[0] <= span.time[1], "{span:?}");
+        assert!(span.failed.is_none() && !span.attributes.contains_key("error.type"), "{span:?}");
         if span.name == "login" {
             assert_eq!((span.id.as_str(), span.parent.as_str()), (&trace[..16], ""), "{span:?}");
         } else {
@@ -118,12 +119,10 @@ async fn a_login_on_two_gateways_and_a_callback_is_one_trace_and_its_id_is_the_l
     assert_eq!(word("callback", "outcome"), ["claimed"]);
     assert_eq!(word("redeem", "outcome"), ["redeemed"]);
     assert_eq!(word("push", "after"), ["notice"]);
-    // The gateway that it comes from hears of that before or after the end of the socket.
-    assert!(
-        matches!(word("page", "ending")[..], ["left" | "replaced", "left"]),
-        "{:?}",
-        word("page", "ending")
-    );
+    // The gateway that it comes from hears of that before or after the end of the socket; which tells first is open.
+    let mut endings = word("page", "ending");
+    endings.sort_unstable();
+    assert!(matches!(endings[..], ["left", "left" | "replaced"]), "{endings:?}");
     // What began before it could be told of: the page with the request for its code, the push with the notice.
     let times = |name: &str| -> Vec<[u64; 2]> {
         spans.iter().filter(|span| span.name == name).map(|span| span.time).collect()
@@ -248,6 +247,7 @@ async fn a_collector_that_is_away_is_told_of_once_and_gets_traces_when_it_is_bac
         within_time(AS_EVER, "a login", login(&stack)).await;
         until("the spans to be lost", async || spans_that(gateway, "failed").await > before).await;
     }
+    gateway.prints("traces are not taken").await;
     assert_eq!(gateway.printed().matches("traces are not taken").count(), 1, "{}", gateway.printed());
     assert_eq!(spans_that(gateway, "exported").await, 0.0);
     collector.behaves(Manner::Takes);
@@ -299,11 +299,12 @@ async fn a_call_that_is_given_up_has_failed() {
     let collector = Collector::start().await;
     let stack = stack(&[collector.setting()]).await;
     // A token and a code, each within its own limit, and together beyond that of a page.
-    faults(&stack, json!({ "latency_ms": 4_500 })).await;
+    faults(&stack, json!({ "latency_ms": 4_200 })).await;
     assert_eq!(Browser::open(&stack.gateways[0].url()).await.error().await, "platform_unavailable");
     let spans = collector.has(&[("gateway", &["login", "make_qr_code"])]).await;
     let call = spans.iter().find(|span| span.name == "make_qr_code").unwrap();
-    assert_eq!(call.failed.as_deref(), Some("given up"));
+    assert_eq!(call.failed.as_deref(), Some("given_up"));
+    assert_eq!(call.attributes["error.type"], "given_up");
 }
 
 #[tokio::test]
