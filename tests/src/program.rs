@@ -86,7 +86,7 @@ impl Program {
     pub async fn run_with(name: &str, settings: &[Setting], arguments: &[&str]) -> Ended {
         let (mut child, output) = spawn(name, settings, arguments);
         let code = child.exit_code_within(RUN_TIME).await;
-        until("a program's last words", async || output.is_complete()).await;
+        output.is_whole().await;
         Ended { code, printed: output.text() }
     }
 
@@ -133,12 +133,16 @@ impl Program {
     /// As [`Self::terminate`], where what it has under way takes longer.
     pub async fn terminate_within(&mut self, limit: Duration) -> Option<i32> {
         self.child.signal(Signal::SIGTERM);
-        self.child.exit_code_within(limit).await
+        let code = self.child.exit_code_within(limit).await;
+        self.output.is_whole().await;
+        code
     }
 
-    /// Waits for its end; `None` where a signal ended it.
+    /// Waits for its end, and for all that it has printed; `None` where a signal ended it.
     pub async fn exit_code(&mut self) -> Option<i32> {
-        self.child.exit_code().await
+        let code = self.child.exit_code().await;
+        self.output.is_whole().await;
+        code
     }
 
     /// Kills it if it runs, and starts it again where it was.
@@ -195,8 +199,9 @@ impl Output {
         format!("{}{}", lock(stdout).text, lock(stderr).text)
     }
 
-    fn is_complete(&self) -> bool {
-        self.0.iter().all(|stream| lock(stream).ended)
+    /// Waits for the last words of a program that has ended.
+    async fn is_whole(&self) {
+        until("a program's last words", async || self.0.iter().all(|stream| lock(stream).ended)).await;
     }
 
     fn prepend(&self, before: &str) {
