@@ -46,9 +46,9 @@ pub enum Error {
     /// Too many moves wait for the replicas to have them. This one was not made.
     #[error("too many moves wait for replicas")]
     Crowded,
-    /// Another connection took the session after this one had begun to. This one took nothing: if its browser is there,
-    /// it may try again.
-    #[error("another connection has taken the session meanwhile")]
+    /// The session came to be another's after it was asked for: another connection took it, or another server has it. This
+    /// one took nothing: if its browser is there, it may try again.
+    #[error("the session has moved meanwhile")]
     Overtaken,
     /// The store answered something that our scripts never say: another program writes our keys.
     #[error("the backplane answered nonsense about {0}")]

@@ -203,6 +203,17 @@ async fn a_primary_without_replicas_refuses_nothing_for_good_where_they_are_wait
     }
 }
 
+#[tokio::test]
+async fn a_primary_without_replicas_calls_no_session_unknown_where_they_are_waited_for() {
+    let mut sentinel = RedisSentinel::start().await;
+    let gateway = Replica::connect_waiting(&sentinel.url(), Role::Watches, 1).await;
+    assert!(gateway.resumes(&SessionId::random()).await.is_none());
+    sentinel.stop_replicating().await;
+    // It may have been cut off before the session began.
+    let resumed = gateway.backplane().resume(&SessionId::random()).await;
+    assert!(matches!(resumed, Err(Error::TooFewReplicas(0))), "{resumed:?}");
+}
+
 /// A process that waits for replicas, and a login that one which doesn't has had claimed and redeemed at the primary alone.
 async fn used_without_replicas() -> (RedisSentinel, Replica, Page) {
     let mut sentinel = RedisSentinel::start().await;

@@ -25,12 +25,12 @@ impl RedisBackplane {
         let asked = Instant::now();
         let id = session.record_id();
         let mut watch = self.hub.enter(id, ConnectionId::random());
-        let Some(before) = self.owner(id).await? else { return Ok(None) };
+        let Some(before) = self.owner(id).await? else { return self.is_unknown(id).await };
         let words = [id.to_string(), self.inbox()?.to_owned(), watch.connection().to_string(), before];
         let mut arguments: Vec<Value> = words.map(Value::from).into();
         arguments.push(self.notices.teller());
         let answer: Answer = self.run(&self.scripts.resume, login_keys(id), arguments).await?;
-        let Some(record) = answer else { return Ok(None) };
+        let Some(record) = answer else { return self.is_unknown(id).await };
         let (state, version, since, content, shown_ms, openid, life_ms, nonce, ticket, claimable_ms, notice) =
             record;
         if state == "overtaken" {
@@ -56,6 +56,17 @@ impl RedisBackplane {
         .await?;
         watch.settle(version, since, Standing::Scanned, None);
         Ok(Some((watch, Resumed::Scanned)))
+    }
+
+    /// A page that is told so shows another code, so it is final, and no durable move comes after it that would find out that
+    /// this was no primary any more.
+    async fn is_unknown<T>(&self, login: RecordId) -> Result<Option<T>, Error> {
+        if self.durable.is_none() {
+            return Ok(None);
+        }
+        let state: Vec<Option<String>> =
+            self.run_durably(&self.scripts.read, vec![Keys::login(login)], vec!["state"]).await?;
+        if state.iter().any(Option::is_some) { Err(Error::Overtaken) } else { Ok(None) }
     }
 
     /// The connection that has the login.
