@@ -39,18 +39,18 @@ fn claimed_twice(session: Option<Digest>, scans: &[&Scan<'_>], found: &mut Found
 }
 
 /// Whoever was accepted gets that answer from every attempt: the claim is idempotent, and before it there is no scene that
-/// a page could have shown.
+/// a page could have shown. The last refusal is the proof, for none may come after the acceptance, whatever came before.
 fn answer_changed(scans: &[&Scan<'_>], found: &mut Found) {
     for accepted in scans.iter().filter(|scan| scan.accepted().is_some()) {
         let same = scans.iter().filter(|scan| (scan.openid, scan.scene) == (accepted.openid, accepted.scene));
-        let mut attempts = same.flat_map(|scan| scan.attempts.values());
-        let refused = |answer: &Answer| *answer == Answer::Used;
-        if let Some(attempt) =
-            attempts.find(|attempt| attempt.answer.is_some_and(|(_, answer)| refused(answer)))
-        {
+        let refused =
+            same.flat_map(|scan| scan.attempts.values()).filter_map(|attempt| match attempt.answer {
+                Some((at, Answer::Used)) => Some((at, attempt.pushed)),
+                _ => None,
+            });
+        if let Some((at, pushed)) = refused.max() {
             let openid = accepted.openid.to_owned();
-            let proof = accepted.places().chain([attempt.pushed]).chain(attempt.answer.map(|(at, _)| at));
-            found.add(Violation::AnswerChanged { openid }, proof);
+            found.add(Violation::AnswerChanged { openid }, accepted.places().chain([pushed, at]));
             return;
         }
     }

@@ -1,8 +1,14 @@
 //! What pages were told: every accepted scan, no other, and nothing after the end.
 
-use super::index::{Index, Session};
+use std::time::Duration;
+
+use super::index::{Index, Scan, Session};
 use super::{Found, Rules, Violation};
 use crate::history::Digest;
+
+/// What a session lives at least after a scan: `SESSION_TTL` by default (docs/settings.md). After that the server may have
+/// forgotten it.
+const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
 
 pub(super) fn check(index: &Index<'_>, rules: &Rules, found: &mut Found, unjudged: &mut usize) {
     found.0.extend(index.nameless.iter().map(|&at| (Violation::Stray { session: None }, vec![at])));
@@ -30,20 +36,33 @@ fn lost(
     }
     let accepted = index.scans_of(session).filter_map(|scan| Some((scan.accepted()?.0, scan)));
     let Some((at, scan)) = accepted.min_by_key(|(at, _)| *at) else { return };
+    let proof = || session.shown.iter().map(|(at, _)| *at).chain(scan.places());
+    // However short the page was there: it was told that it waits for nothing.
+    if let Some(given_up) = session.given_up
+        && !has_lived(index, scan, given_up)
+    {
+        found.add(Violation::Lost { session: id }, proof().chain([given_up]));
+        return;
+    }
     match index.there_since(session.login, at) {
         Some(there) if u128::from(there) >= rules.patience.as_micros() => {
-            let shown = session.shown.iter().map(|(at, _)| *at);
-            found.add(Violation::Lost { session: id }, shown.chain(scan.places()));
+            found.add(Violation::Lost { session: id }, proof());
         }
         _ => *unjudged += 1,
     }
 }
 
+/// Whether the session's life after this scan can have been over at that place.
+fn has_lived(index: &Index<'_>, scan: &Scan<'_>, at: usize) -> bool {
+    let since = index.at(at).saturating_sub(index.at(scan.began()));
+    u128::from(since) >= SESSION_LIFE.as_micros()
+}
+
 fn stray(index: &Index<'_>, id: Digest, session: &Session, found: &mut Found) {
     for &(at, _) in &session.delivered {
-        let scanned = |scan: &super::index::Scan<'_>| scan.may_have_claimed() && scan.began() < at;
+        let scanned = |scan: &Scan<'_>| scan.may_have_claimed() && scan.began() < at;
         if !index.scans_of(session).any(scanned) {
-            let scans = index.scans_of(session).flat_map(super::index::Scan::places);
+            let scans = index.scans_of(session).flat_map(Scan::places);
             found.add(Violation::Stray { session: Some(id) }, scans.chain([at]));
             return;
         }

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::history::{Answer, Digest, Event, History, Redemption, What};
 
+/// What a page is told of a session that nobody knows, and the close codes after which it never comes back
+/// (docs/browser-protocol.md, "Close codes").
+const UNKNOWN: &str = "unknown_session";
+const FINISHED: u16 = 1000;
+const REFUSED: u16 = 1008;
+
 pub(super) struct Index<'a> {
     pub(super) history: &'a History,
     pub(super) sessions: BTreeMap<Digest, Session>,
@@ -28,6 +34,9 @@ pub(super) struct Session {
     pub(super) doubled: Option<[usize; 2]>,
     /// Where the server said that it is over (1000).
     pub(super) over: Option<usize>,
+    /// Where its page learned that it will hear no more of it: the session is unknown, another one is shown, or the server
+    /// has ended the socket for good. Pages never come back to such a session.
+    pub(super) given_up: Option<usize>,
     /// Scans of its codes.
     pub(super) scans: Vec<u64>,
 }
@@ -87,8 +96,16 @@ impl<'a> Index<'a> {
         };
         let mut current: BTreeMap<u64, Digest> = BTreeMap::new();
         for (at, event) in history.events.iter().enumerate() {
-            if let What::Shown { session, .. } = event.what {
-                current.insert(event.login, session);
+            let given_up = match &event.what {
+                What::Shown { session, .. } => {
+                    current.insert(event.login, *session).filter(|before| before != session)
+                }
+                What::Told { error } if error == UNKNOWN => current.remove(&event.login),
+                What::Closed { code: Some(FINISHED | REFUSED) } => current.get(&event.login).copied(),
+                _ => None,
+            };
+            if let Some(session) = given_up {
+                index.session(session, event.login).given_up.get_or_insert(at);
             }
             index.add(at, event, current.get(&event.login).copied());
         }
@@ -107,8 +124,11 @@ impl<'a> Index<'a> {
             What::Opened => (page.opened, page.ended) = (Some(at), None),
             What::Left => page.end(at, End::Settled),
             What::Closed { code } => {
-                page.end(at, if *code == Some(1000) { End::Settled } else { End::Broken });
-                if let (Some(1000), Some(session)) = (code, current) {
+                page.end(
+                    at,
+                    if matches!(code, Some(FINISHED | REFUSED)) { End::Settled } else { End::Broken },
+                );
+                if let (Some(FINISHED), Some(session)) = (code, current) {
                     self.session(session, event.login).over.get_or_insert(at);
                 }
             }
@@ -179,7 +199,8 @@ impl<'a> Index<'a> {
         Some(end.saturating_sub(self.at(page.opened?.max(after))))
     }
 
-    fn at(&self, place: usize) -> u64 {
+    /// The time of a place, in microseconds.
+    pub(super) fn at(&self, place: usize) -> u64 {
         self.history.events.get(place).map_or(0, |event| event.at_us)
     }
 }
