@@ -3,25 +3,31 @@
 //!
 //! * [`schedule`]: what breaks, when and for how long. [`deployment`]: what is broken. [`store`]: its Redis.
 //! * [`breaking`]: does what the schedule says. [`diary`]: what was done, and when.
-//! * [`verdict`], with its [`counts`] and [`sessions`]: what the history came to. [`run`] is all of it.
+//! * [`record`]: what a run was, so that it can be judged again. [`outages`]: what that excuses.
+//! * [`verdict`], with its [`counts`], [`sessions`] and [`given_back`]: what the history came to. [`run`] is all of it, and
+//!   [`judge`] the last part.
 
 pub mod breaking;
 pub mod counts;
 pub mod deployment;
 pub mod diary;
 mod dice;
+pub mod given_back;
+pub mod outages;
+pub mod record;
 pub mod schedule;
 pub mod sessions;
 pub mod store;
 pub mod verdict;
 
 use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+use std::io::{self, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bench::checker::Rules;
+use bench::history::History;
 use bench::login;
 use bench::recorder::Recorder;
 use bench::run::Outcome;
@@ -29,6 +35,8 @@ use tokio::time;
 
 use self::deployment::Deployment;
 use self::diary::Diary;
+use self::outages::Outage;
+use self::record::Record;
 use self::schedule::{Kind, Schedule};
 use self::verdict::Verdict;
 use crate::load;
@@ -43,6 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A page that was there for so long at the end of that has had its chance: whatever was broken in the moment in which it
 /// came is whole again, and found to be.
 const CHANCE: Duration = Duration::from_secs(12);
+const RULES: Rules = Rules { patience: CHANCE };
 /// How long a page stays to see whether more comes.
 const LINGER: Duration = Duration::from_millis(500);
 /// Pages that nobody scans, and how many of them are opened a second.
@@ -52,6 +61,9 @@ const WAITING_A_SECOND: f64 = 60.0;
 const PROBE_EVERY: u64 = 3;
 /// What the last logins may take, beyond the patience that they have.
 const LAST_LOGINS: Duration = Duration::from_secs(150);
+/// The extensions of a run's files.
+const HISTORY: &str = "jsonl";
+const RECORD: &str = "json";
 /// Between two lines of progress.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -96,11 +108,12 @@ impl Plan {
     /// The command that makes this run again.
     #[must_use]
     pub fn command(&self) -> String {
-        let Self { kind, seed, logins, rate, replication_wait, .. } = self;
-        format!(
-            "cargo run -p tests --bin chaos -- --redis {kind} --seed {seed} --logins {logins} --rate {rate} \
-             --replication-wait {replication_wait}"
-        )
+        self.record(Vec::new()).command()
+    }
+
+    fn record(&self, outages: Vec<Outage>) -> Record {
+        let Self { kind, seed, logins, rate, replication_wait, .. } = *self;
+        Record { kind, seed, logins, rate, replication_wait, outages }
     }
 
     fn time(&self) -> Duration {
@@ -120,7 +133,7 @@ impl Plan {
             linger: LINGER,
             probe_every: PROBE_EVERY,
             floor_time: Duration::ZERO,
-            rules: Rules { patience: CHANCE },
+            rules: RULES,
         }
     }
 }
@@ -161,10 +174,32 @@ pub async fn run(plan: &Plan) -> Verdict {
         outcome = Box::pin(all) => outcome,
         () = telling => unreachable!("it tells for ever"),
     };
-    let name = format!("{}-{}", plan.kind, plan.seed);
+    // The time of its begin, so that a run that is repeated leaves what the one before it has found.
+    let started = outcome.history.header.started.replace(['-', ':'], "");
+    let name = format!("{}-{}-{started}", plan.kind, plan.seed);
     let file = |extension: &str| plan.directory.join(format!("{name}.{extension}"));
-    outcome.history.write(BufWriter::new(File::create(file("jsonl")).unwrap())).unwrap();
+    let record = plan.record(diary.outages(&recorder));
+    outcome.history.write(BufWriter::new(File::create(file(HISTORY)).unwrap())).unwrap();
+    record.write(&file(RECORD)).unwrap();
     std::fs::write(file("diary"), diary.text()).unwrap();
     std::fs::write(file("log"), deployment.printed()).unwrap();
-    Verdict::of(plan, &outcome, diary.counts(), file("jsonl"))
+    Verdict::of(&record, &outcome.history, file(HISTORY))
+}
+
+/// Judges a run again whose history and record are in files beside each other.
+///
+/// # Errors
+///
+/// One of them cannot be read; which, the error says.
+pub fn judge(path: &Path) -> io::Result<Verdict> {
+    let beside = path.with_extension(RECORD);
+    let history =
+        File::open(path).and_then(|file| History::read(BufReader::new(file)).map_err(io::Error::other));
+    let history = history.map_err(|error| of_file(path, &error))?;
+    let record = Record::read(&beside).map_err(|error| of_file(&beside, &error))?;
+    Ok(Verdict::of(&record, &history, path.to_owned()))
+}
+
+fn of_file(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

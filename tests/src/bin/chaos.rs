@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tests::chaos::schedule::Kind;
+use tests::chaos::verdict::Verdict;
 use tests::chaos::{self, Plan};
 
 /// New seeds are below it, so that people can say them.
@@ -25,8 +26,11 @@ the end on standard output. The exit code is 1 if anything happened that must no
 broken, and what each row of the table means.")]
 struct Arguments {
     /// Which Redis: single, sentinel or cluster
-    #[arg(long, value_name = "KIND")]
-    redis: Kind,
+    #[arg(long, value_name = "KIND", required_unless_present = "judge")]
+    redis: Option<Kind>,
+    /// Judge this history again instead, with what was broken by the .json beside it
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    judge: Option<PathBuf>,
     /// What the schedule of disruptions follows from; by default a new one, which is told
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -51,8 +55,19 @@ struct Arguments {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(path) = &arguments.judge {
+        return match chaos::judge(path) {
+            Ok(verdict) => told(&verdict),
+            Err(error) => {
+                println!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    // One of the two is required.
+    let kind = arguments.redis.unwrap_or(Kind::Single);
     let seed = arguments.seed.unwrap_or_else(|| RandomState::new().hash_one(0) % SEEDS);
-    let short = Plan::short(arguments.redis, seed);
+    let short = Plan::short(kind, seed);
     let plan = Plan {
         logins: arguments.logins,
         rate: arguments.rate,
@@ -62,7 +77,10 @@ async fn main() -> ExitCode {
         tells: true,
         ..short
     };
-    let verdict = chaos::run(&plan).await;
+    told(&chaos::run(&plan).await)
+}
+
+fn told(verdict: &Verdict) -> ExitCode {
     println!("{verdict}");
     if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -42,9 +42,9 @@ impl Play<'_> {
             if self.diary.elapsed() >= self.schedule.end {
                 break;
             }
-            self.diary.count(&disruption.fault);
+            let begun = self.diary.begins(disruption.fault);
             suffer(disruption).await;
-            self.diary.write(&format!("over: {:?}", disruption.fault));
+            self.diary.ends(disruption.fault, begun);
         }
     }
 }

@@ -1,16 +1,16 @@
 //! What was done, and when.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bench::recorder::Tally;
+use bench::recorder::{Recorder, Tally};
 
+use super::outages::Outage;
 use super::schedule::Fault;
 
-/// Lines with their times, and how often each kind of disruption came.
+/// Lines with their times, and what was broken from when to when.
 #[derive(Debug)]
 pub struct Diary {
     begin: Instant,
@@ -21,7 +21,7 @@ pub struct Diary {
 #[derive(Debug, Default)]
 struct Pages {
     text: String,
-    counts: BTreeMap<&'static str, u64>,
+    broken: Vec<(Fault, Instant, Instant)>,
 }
 
 impl Diary {
@@ -51,10 +51,16 @@ impl Diary {
         let _ = writeln!(self.pages().text, "{line}");
     }
 
-    /// Writes that a disruption begins, and counts it.
-    pub fn count(&self, fault: &Fault) {
+    /// Writes that a disruption begins, and tells when.
+    pub fn begins(&self, fault: Fault) -> Instant {
         self.write(&format!("{fault:?}"));
-        *self.pages().counts.entry(fault.name()).or_default() += 1;
+        Instant::now()
+    }
+
+    /// Writes that it is over.
+    pub fn ends(&self, fault: Fault, begun: Instant) {
+        self.write(&format!("over: {fault:?}"));
+        self.pages().broken.push((fault, begun, Instant::now()));
     }
 
     /// Tells how far the logins have come.
@@ -73,10 +79,14 @@ impl Diary {
         self.pages().text.clone()
     }
 
-    /// How often each kind of disruption began.
+    /// What was broken, by the clock of the history.
     #[must_use]
-    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
-        self.pages().counts.clone()
+    pub fn outages(&self, recorder: &Recorder) -> Vec<Outage> {
+        let outage = |&(fault, from, until): &(Fault, Instant, Instant)| {
+            let [from_us, until_us] = [from, until].map(|at| recorder.micros(at));
+            Outage { fault, from_us, until_us }
+        };
+        self.pages().broken.iter().map(outage).collect()
     }
 
     fn say(&self, line: &str) {

@@ -8,11 +8,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::deployment::{CALLBACKS, GATEWAYS, PAGE_LINKS};
 use super::dice::Dice;
 
 /// Which Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// One server, whose answered writes are on disk.
     Single,
@@ -34,7 +36,7 @@ pub struct Disruption {
 }
 
 /// What can break.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fault {
     /// `SIGKILL`, and a new start.
     Kill(Replica),
@@ -51,7 +53,7 @@ pub enum Fault {
 }
 
 /// One of our programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Replica {
     /// By number.
     Gateway(usize),
@@ -60,7 +62,7 @@ pub enum Replica {
 }
 
 /// A network between two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
     /// Between browsers and applications and nginx, or a gateway.
     Pages(usize),
@@ -71,7 +73,7 @@ pub enum Link {
 }
 
 /// What is wrong with a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {
     /// Connections end, and there are no new ones.
     Cut,
@@ -84,7 +86,7 @@ pub enum How {
 }
 
 /// What Redis can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RedisFault {
     /// The only server is killed, and started on its data.
     Restart,

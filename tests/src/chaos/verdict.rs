@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
-use bench::checker::{Finding, Violation};
-use bench::history::{Answer, Digest, Event, History, Redemption, What};
-use bench::run::Outcome;
+use bench::checker::{Finding, Violation, check};
+use bench::history::{Answer, Digest, Event, History, What};
 
-use super::Plan;
+use super::RULES;
 use super::counts::Counts;
-use super::schedule::Kind;
+use super::given_back::GivenBack;
+use super::outages::Outages;
+use super::record::Record;
 use super::sessions::Sessions;
 
 /// All of it; its `Display` is the table.
@@ -28,6 +29,8 @@ pub struct Verdict {
     pub violations: Vec<Finding>,
     /// What pages were told of their sessions.
     pub sessions: Sessions,
+    /// Codes that were refused after a 503.
+    pub given_back: GivenBack,
     /// What failovers took back although it had been answered, as they may where no replica is waited for.
     pub taken_back: Vec<Finding>,
     /// Successes that pages were told of a move that no phone was told of, and that a failover took back.
@@ -39,40 +42,37 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn of(
-        plan: &Plan,
-        outcome: &Outcome,
-        disruptions: BTreeMap<&'static str, u64>,
-        history: PathBuf,
-    ) -> Self {
+    /// Judges a run that is over.
+    #[must_use]
+    pub fn of(record: &Record, history: &History, path: PathBuf) -> Self {
+        let judgement = check(history, &RULES);
+        let outages = Outages { kind: record.kind, all: &record.outages };
         let (mut violations, mut taken_back) = (Vec::new(), Vec::new());
         let (mut told_too_soon, mut set_back) = (0, 0);
-        let accepted = accepted_codes(&outcome.history);
-        for finding in outcome.judgement.findings.iter().cloned() {
-            match &finding.violation {
-                Violation::GoodCodeRefused { code }
-                    if plan.kind != Kind::Single && !accepted.contains(code) =>
-                {
-                    told_too_soon += 1;
-                }
-                _ if plan.kind != Kind::Single && is_set_back(&finding) => set_back += 1,
-                _ if plan.replication_wait < plan.kind.replicas() && can_be_taken_back(&finding) => {
-                    taken_back.push(finding);
-                }
-                _ => violations.push(finding),
+        let told = Told::of(history);
+        for finding in judgement.findings {
+            if told.too_soon(&finding, &outages) {
+                told_too_soon += 1;
+            } else if is_set_back(&finding, &outages) {
+                set_back += 1;
+            } else if record.replication_wait < record.kind.replicas() && can_be_taken_back(&finding) {
+                taken_back.push(finding);
+            } else {
+                violations.push(finding);
             }
         }
         Self {
-            command: plan.command(),
-            history,
-            disruptions,
-            counts: Counts::of(&outcome.history, plan.logins),
+            command: record.command(),
+            history: path,
+            disruptions: record.disruptions(),
+            counts: Counts::of(history, record.logins),
             violations,
-            sessions: Sessions::of(&outcome.history, plan.kind),
+            sessions: Sessions::of(history, &outages),
+            given_back: GivenBack::of(history, &outages),
             taken_back,
             told_too_soon,
             set_back,
-            unjudged: outcome.judgement.unjudged,
+            unjudged: judgement.unjudged,
         }
     }
 }
@@ -81,51 +81,84 @@ impl Verdict {
     /// Whether nothing happened that must not.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.violations.is_empty() && self.sessions.violations().next().is_none()
+        self.violations.is_empty() && self.told().next().is_none()
+    }
+
+    /// What must not have happened, beside what the checker finds.
+    fn told(&self) -> impl Iterator<Item = (&'static str, &Event)> {
+        let refused = self.given_back.lost.iter();
+        let refused =
+            refused.map(|event| ("a code is used that a 503 had called good, and nothing was broken", event));
+        self.sessions.violations().chain(refused)
     }
 }
 
 /// What a failover does to what no replica is waited for, whatever the setting: a code that a refresh had replaced is good
-/// again, and a login that its gateway has not written again yet is unknown for a moment.
-fn is_set_back(finding: &Finding) -> bool {
-    let is_shown = |event: &Event| matches!(event.what, What::Shown { .. });
-    let place = |is: fn(&Answer) -> bool| {
-        let answers = |event: &Event| matches!(&event.what, What::Answered { answer, .. } if is(answer));
-        finding.proof.iter().position(answers)
-    };
-    match finding.violation {
-        Violation::StateAfterFinal { .. } => finding.proof.iter().all(is_shown),
-        Violation::DeadSceneClaimed { .. } => true,
+/// again, and a login that its gateway has not written again yet is unknown for a moment. What was lost was written, and what
+/// was unknown was asked for, while a failover went on.
+fn is_set_back(Finding { violation, proof }: &Finding, outages: &Outages<'_>) -> bool {
+    let is_shown = |event: &&Event| matches!(event.what, What::Shown { .. });
+    let lost = match violation {
+        // The newer code, which was shown first.
+        Violation::StateAfterFinal { .. } if proof.iter().all(|event| is_shown(&event)) => proof.first(),
+        Violation::DeadSceneClaimed { .. } => proof.iter().find(is_shown),
         Violation::AnswerChanged { .. } => {
-            let refused = place(|answer| *answer == Answer::Used);
-            let accepted = place(|answer| matches!(answer, Answer::Accepted(_)));
-            refused < accepted
+            let refused = |event: &&Event| is_answered(event, |answer| *answer == Answer::Used);
+            let accepted = |event: &Event| is_answered(event, |answer| matches!(answer, Answer::Accepted(_)));
+            let (last, first) =
+                (proof.iter().rposition(|event| refused(&event)), proof.iter().position(accepted));
+            // Nobody who was told "logged in" is told afterwards that the code is used.
+            if last > first {
+                return false;
+            }
+            return proof.iter().filter(refused).all(|event| outages.failover_at(event.at_us));
         }
-        _ => false,
-    }
+        _ => None,
+    };
+    lost.is_some_and(|event| outages.failover_at(event.at_us))
 }
 
-/// The codes of sessions of which a phone was told "logged in" before their code was first refused.
-fn accepted_codes(history: &History) -> BTreeSet<Digest> {
-    let (mut session_of_qr, mut scans) = (BTreeMap::new(), BTreeMap::new());
-    let (mut accepted, mut codes) = (BTreeSet::new(), BTreeMap::new());
-    let mut good = BTreeSet::new();
-    for event in &history.events {
-        match &event.what {
-            What::Shown { session, qr } => drop(session_of_qr.insert(*qr, *session)),
-            What::Pushed { scan, qr, .. } => drop(scans.insert(*scan, *qr)),
-            What::Answered { scan, answer: Answer::Accepted(_), .. } => {
-                accepted.extend(scans.get(scan).and_then(|qr| session_of_qr.get(qr)).copied());
+fn is_answered(event: &Event, is: fn(&Answer) -> bool) -> bool {
+    matches!(&event.what, What::Answered { answer, .. } if is(answer))
+}
+
+/// Who was told of each code: pages, when, and phones, at all.
+#[derive(Default)]
+struct Told {
+    delivered: BTreeMap<Digest, Vec<u64>>,
+    accepted: BTreeSet<Digest>,
+}
+
+impl Told {
+    fn of(history: &History) -> Self {
+        let (mut told, mut session_of_qr, mut scans) = (Self::default(), BTreeMap::new(), BTreeMap::new());
+        let (mut accepted, mut sessions) = (BTreeSet::new(), BTreeMap::new());
+        for event in &history.events {
+            match &event.what {
+                What::Shown { session, qr } => drop(session_of_qr.insert(*qr, *session)),
+                What::Pushed { scan, qr, .. } => drop(scans.insert(*scan, *qr)),
+                What::Answered { scan, answer: Answer::Accepted(_), .. } => {
+                    accepted.extend(scans.get(scan).and_then(|qr| session_of_qr.get(qr)).copied());
+                }
+                What::Delivered { session: Some(session), code } => {
+                    told.delivered.entry(*code).or_default().push(event.at_us);
+                    sessions.insert(*code, *session);
+                }
+                _ => {}
             }
-            What::Delivered { session: Some(session), code } => drop(codes.insert(*code, *session)),
-            What::Redeemed { code, outcome: Redemption::Refused(_), .. } => {
-                let session = codes.get(code);
-                good.extend(session.filter(|session| accepted.contains(*session)).map(|_| *code));
-            }
-            _ => {}
         }
+        // Whenever the phone was told: before the refusal, or only then.
+        let accepted = sessions.iter().filter(|(_, session)| accepted.contains(*session));
+        told.accepted = accepted.map(|(code, _)| *code).collect();
+        told
     }
-    good
+
+    /// Whether a page alone was told of a claim that a failover then took back.
+    fn too_soon(&self, finding: &Finding, outages: &Outages<'_>) -> bool {
+        let Violation::GoodCodeRefused { code } = &finding.violation else { return false };
+        let mut delivered = self.delivered.get(code).into_iter().flatten();
+        !self.accepted.contains(code) && delivered.any(|at_us| outages.failover_at(*at_us))
+    }
 }
 
 /// Whether losing a claim, a count, a redeem or a new code can look like this.
@@ -169,8 +202,9 @@ impl fmt::Display for Verdict {
             ("set back by a failover, and made up for", self.set_back),
             ("sent away by an attempt of their own that they had given up", self.sessions.overtaken),
             ("unknown after a failover, while nobody held them", self.sessions.gone),
+            ("refused (410) after a 503, while something was broken", self.given_back.excused),
             ("answered, and taken back by a failover", self.taken_back.len()),
-            ("violations", self.violations.len() + self.sessions.violations().count()),
+            ("violations", self.violations.len() + self.told().count()),
         ];
         for (name, count) in rows {
             writeln!(f, "{count:>7}  {name}")?;
@@ -180,7 +214,7 @@ impl fmt::Display for Verdict {
                 writeln!(f, "{count:>7}  {what}: {name}")?;
             }
         }
-        for (what, Event { at_us, login, .. }) in self.sessions.violations() {
+        for (what, Event { at_us, login, .. }) in self.told() {
             writeln!(f, "login {login} was told at {at_us} µs that {what}")?;
         }
         for finding in self.violations.iter().chain(&self.taken_back) {
@@ -204,56 +238,4 @@ fn by_kind(findings: &[Finding]) -> BTreeMap<String, usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bench::history::Header;
-
-    use super::*;
-
-    fn history(whats: impl IntoIterator<Item = (u64, What)>) -> History {
-        let events = whats.into_iter().map(|(at_us, what)| Event { at_us, login: 1, what });
-        History { header: Header::new("2026-11-22T08:30:00Z", 1), events: events.collect() }
-    }
-
-    fn shown() -> What {
-        What::Shown { session: Digest::of("session"), qr: Digest::of("qr") }
-    }
-
-    #[test]
-    fn what_was_refused_first_was_set_back_and_what_was_accepted_first_was_not() {
-        let answered = |answer: Answer| What::Answered { scan: 1, attempt: 1, answer };
-        let finding = |answers: [Answer; 2]| Finding {
-            violation: Violation::AnswerChanged { openid: "o1".to_owned() },
-            proof: history((1..).zip(answers.map(answered))).events,
-        };
-        assert!(is_set_back(&finding([Answer::Used, Answer::Accepted(1)])));
-        assert!(!is_set_back(&finding([Answer::Accepted(1), Answer::Used])));
-    }
-
-    #[test]
-    fn a_failover_can_change_who_scanned_but_names_nobody_who_did_not() {
-        let pushed = What::Pushed {
-            scan: 1,
-            attempt: 1,
-            callback: 0,
-            openid: "o1".to_owned(),
-            scene: "scene".to_owned(),
-            qr: Digest::of("qr"),
-            due_us: None,
-        };
-        let finding = |openid: &str| Finding {
-            violation: Violation::WrongIdentity { code: Digest::of("code"), openid: openid.to_owned() },
-            proof: history([(1, pushed.clone())]).events,
-        };
-        assert!(can_be_taken_back(&finding("o1")) && !can_be_taken_back(&finding("o2")));
-    }
-
-    #[test]
-    fn an_older_code_can_be_set_back_but_no_code_comes_after_a_success() {
-        let success = What::Delivered { session: None, code: Digest::of("code") };
-        let finding = |first: What| Finding {
-            violation: Violation::StateAfterFinal { session: Digest::of("session") },
-            proof: history([(1, first), (2, shown())]).events,
-        };
-        assert!(is_set_back(&finding(shown())) && !is_set_back(&finding(success)));
-    }
-}
+mod tests;

@@ -6,8 +6,10 @@ use tests::chaos::{self, Plan};
 async fn no_login_is_lost_doubled_or_misdelivered(kind: Kind, seed: u64) {
     let verdict = chaos::run(&Plan::short(kind, seed)).await;
     assert!(verdict.is_good(), "{verdict}");
-    // Else nothing was put to the test.
-    assert!(verdict.counts.delivered > 250 && verdict.counts.resumed > 30, "{verdict}");
+    // Else nothing was put to the test. A busy machine gets through half of them at least; what was lost the checker knows.
+    assert!(verdict.counts.delivered > 150 && verdict.counts.resumed > 30, "{verdict}");
+    // What cannot be judged could hide what is lost: one accepted scan in twenty, of which honest runs have one in a hundred.
+    assert!(verdict.unjudged * 20 <= verdict.counts.accepted, "{verdict}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

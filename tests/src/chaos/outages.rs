@@ -1,0 +1,139 @@
+//! When what was broken, and what that can excuse: nothing is excused by a failover that did not happen.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::schedule::{Fault, Kind, Link, RedisFault, Replica};
+
+/// A failover loses what had not reached the replica, which is what was written milliseconds before it began; and the driver
+/// notes a message a little before or after the diary notes what is broken.
+const BEFORE: Duration = Duration::from_secs(1);
+/// How long after its end a failover is still seen: its replica stands in by then, the old primary follows it, and clients have
+/// left that within 1.5 s (docs/redis.md, "An old primary that lives on"). What they heard of it may have been held for another
+/// 4 s on its way to a page, or in a gateway that was stopped.
+const AFTER: Duration = Duration::from_secs(6);
+/// Where the replica stands in after so long, a disturbance that was meant to be shorter may have become a failover on a
+/// busy machine: the `down-after-milliseconds` of the suite's Sentinels.
+const FAILOVER_TIME: Duration = Duration::from_secs(1);
+
+/// A disruption that was.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// What.
+    pub fault: Fault,
+    /// When it began, in microseconds, as the history counts them.
+    pub from_us: u64,
+    /// When it was whole again.
+    pub until_us: u64,
+}
+
+/// All that were, with one kind of Redis.
+#[derive(Clone, Copy, Debug)]
+pub struct Outages<'a> {
+    /// Which Redis.
+    pub kind: Kind,
+    /// In any order.
+    pub all: &'a [Outage],
+}
+
+impl Outages<'_> {
+    /// Whether a failover can have lost what was written, or changed what was said, at that moment.
+    #[must_use]
+    pub fn failover_at(&self, at_us: u64) -> bool {
+        self.failover_within(at_us, at_us)
+    }
+
+    /// The same, at any moment between these two.
+    #[must_use]
+    pub fn failover_within(&self, from_us: u64, until_us: u64) -> bool {
+        self.any(from_us, until_us, |outage| self.may_be_failover(outage))
+    }
+
+    /// Whether anything that leads from this redeem endpoint (nginx, then each gateway) to Redis was broken between the
+    /// two, or Redis itself.
+    #[must_use]
+    pub fn redeeming_within(&self, endpoint: u16, from_us: u64, until_us: u64) -> bool {
+        self.any(from_us, until_us, |outage| match outage.fault {
+            Fault::Redis(_) | Fault::Network(Link::Redis(_), _) => true,
+            Fault::Kill(Replica::Gateway(number))
+            | Fault::Stop(Replica::Gateway(number))
+            | Fault::Leave(Replica::Gateway(number)) => endpoint == 0 || usize::from(endpoint) == number + 1,
+            Fault::KillAllBut(spared) => usize::from(endpoint) != spared + 1,
+            _ => false,
+        })
+    }
+
+    fn any(&self, from_us: u64, until_us: u64, is: impl Fn(&Outage) -> bool) -> bool {
+        let reaches = |outage: &Outage| {
+            outage.from_us.saturating_sub(micros(BEFORE)) <= until_us
+                && outage.until_us.saturating_add(micros(AFTER)) >= from_us
+        };
+        self.all.iter().any(|outage| is(outage) && reaches(outage))
+    }
+
+    fn may_be_failover(&self, outage: &Outage) -> bool {
+        let long = outage.until_us - outage.from_us >= micros(FAILOVER_TIME);
+        self.kind != Kind::Single
+            && match outage.fault {
+                Fault::Redis(
+                    RedisFault::FailOver(_)
+                    | RedisFault::FailOverByHanging(_)
+                    | RedisFault::FailOverToThePast(_)
+                    | RedisFault::ChangePlaces(_),
+                ) => true,
+                Fault::Redis(RedisFault::Hang(_)) | Fault::Network(Link::Redis(_), _) => long,
+                _ => false,
+            }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schedule::How;
+    use super::*;
+
+    fn outage(fault: Fault) -> Outage {
+        Outage { fault, from_us: 20_000_000, until_us: 24_000_000 }
+    }
+
+    #[test]
+    fn a_failover_is_one_from_just_before_it_begins_until_it_is_settled() {
+        let all = [outage(Fault::Redis(RedisFault::FailOver(1)))];
+        for kind in [Kind::Sentinel, Kind::Cluster] {
+            let at = |at_us| Outages { kind, all: &all }.failover_at(at_us);
+            assert_eq!([18_900_000, 19_100_000, 29_900_000, 30_100_000].map(at), [false, true, true, false]);
+        }
+        assert!(!Outages { kind: Kind::Single, all: &all }.failover_at(22_000_000));
+    }
+
+    #[test]
+    fn a_short_disturbance_is_no_failover_and_a_long_one_may_be() {
+        for fault in [Fault::Redis(RedisFault::Hang(1)), Fault::Network(Link::Redis(0), How::Hold)] {
+            let long = outage(fault);
+            let short = Outage { until_us: 20_900_000, ..long };
+            let may = |outage| Outages { kind: Kind::Sentinel, all: &[outage] }.failover_at(20_500_000);
+            assert_eq!([short, long].map(may), [false, true]);
+        }
+        let dropped = [outage(Fault::Redis(RedisFault::DropConnections)), outage(Fault::KillAllBut(0))];
+        assert!(!Outages { kind: Kind::Cluster, all: &dropped }.failover_at(22_000_000));
+    }
+
+    #[test]
+    fn a_redeem_suffers_from_redis_and_from_its_own_gateway() {
+        let suffers = |fault, endpoint| {
+            Outages { kind: Kind::Single, all: &[outage(fault)] }
+                .redeeming_within(endpoint, 22_000_000, 22_000_000)
+        };
+        assert!(suffers(Fault::Redis(RedisFault::Restart), 3));
+        let killed = Fault::Kill(Replica::Gateway(1));
+        assert_eq!([0, 1, 2, 3].map(|endpoint| suffers(killed, endpoint)), [true, false, true, false]);
+        let spared = Fault::KillAllBut(1);
+        assert_eq!([0, 1, 2, 3].map(|endpoint| suffers(spared, endpoint)), [true, true, false, true]);
+        assert!(!suffers(Fault::Kill(Replica::Callback(1)), 2));
+    }
+}
