@@ -174,7 +174,7 @@ impl RedisCluster {
         primary
     }
 
-    /// Ends what [`Self::pause`] began.
+    /// Ends what [`Self::pause`] or [`Self::stop_replicating`] began.
     pub fn unpause(&mut self, node: u16) {
         self.nodes[usize::from(node)].signal(Signal::SIGCONT);
     }
@@ -193,12 +193,14 @@ impl RedisCluster {
         .await;
     }
 
-    /// Keeps from the replica that follows the primary of `key` what is written from now on.
-    pub async fn stop_replicating(&mut self, key: &str) {
+    /// Keeps from the replica that follows the primary of `key` what is written from now on, until it goes on. Returns which it
+    /// is.
+    pub async fn stop_replicating(&mut self, key: &str) -> u16 {
         let (_, primary) = self.slot_and_primary(key).await;
         let replica = if primary < PRIMARIES { primary + PRIMARIES } else { primary - PRIMARIES };
         self.nodes[usize::from(replica)].signal(Signal::SIGSTOP);
         assert_eq!(answer(self.birth.redis_cli(primary), &["client", "kill", "type", "replica"]).await, "1");
+        replica
     }
 
     /// Keeps from the replica of the primary that has `key` what is written for so long, kills that primary, and waits until the

@@ -1,5 +1,6 @@
 //! Redis with more than one server: what a failover costs, and what it doesn't.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -9,7 +10,7 @@ use shared::login::{Claim, Scene, SessionId};
 use tests::http;
 use tests::patience::{eventually_within, within_time};
 use tests::program::setting;
-use tests::redis::RedisSentinel;
+use tests::redis::{RedisCluster, RedisSentinel};
 use tests::replica::{Page, Replica, SESSION_TTL, somebody};
 use tests::stack::{Plan, somebodys_openid};
 
@@ -22,6 +23,8 @@ const LEFT: Duration = Duration::from_secs(6);
 /// People who scan at the same time, and for how long they do: long enough for the watchdog to judge a connection.
 const SCANNERS: usize = 12;
 const SCANNED_FOR: Duration = Duration::from_secs(6);
+/// What the phone shows whose scan could not be answered.
+const RETRY: &str = "服务暂时繁忙，请稍后再扫描一次二维码。";
 /// What the contract gives the callback.
 const ANSWER_TIME_MS: u64 = 4500;
 
@@ -313,9 +316,48 @@ async fn c9_while_replicas_lack_the_phone_asks_to_scan_again_in_time() {
         let [attempt] = outcome["attempts"].as_array().unwrap().as_slice() else { panic!("{outcome}") };
         assert_eq!(attempt["verdict"], "reply", "{outcome}");
         assert!(attempt["elapsed_ms"].as_u64().unwrap() < ANSWER_TIME_MS, "{outcome}");
-        assert_eq!(outcome["shown"], "服务暂时繁忙，请稍后再扫描一次二维码。", "{outcome}");
+        assert_eq!(outcome["shown"], RETRY, "{outcome}");
     }
     let printed = stack.printed();
     assert!(printed.contains("too few replicas of Redis"), "{printed}");
     assert!(!printed.contains("Redis does not answer"), "{printed}");
+}
+
+/// In a Cluster the count lies with another primary than the login, and one may have its replica while the other has not.
+#[tokio::test]
+async fn c9_while_a_count_has_no_replica_the_phone_asks_to_scan_again_and_the_page_is_logged_in() {
+    let mut cluster = RedisCluster::start_with_replicas().await;
+    let settings = vec![setting("REDIS_URL", cluster.url().expose()), setting("REPLICATION_WAIT", "1")];
+    let stack = Plan { gateways: 1, callbacks: 1, settings, ..Plan::default() }.start().await;
+    let person = somebodys_openid();
+    let mut first = stack.browser().await;
+    stack.scan(&first.qr_code().await.content, &person).await;
+    first.success().await;
+    let keys = async |cluster: &RedisCluster, what: &str| -> BTreeSet<String> {
+        let told = cluster.ask_each(&["keys", &format!("scanlogin:*:{what}")]).await;
+        told.lines().filter(|line| line.ends_with(what)).map(str::to_owned).collect()
+    };
+    let counts = keys(&cluster, "logins").await;
+    let count = counts.first().unwrap();
+    let alone = cluster.ask_primary_of(count, &["cluster", "myid"]).await;
+    let (mut browser, content) = loop {
+        let before = keys(&cluster, "login").await;
+        let mut browser = stack.browser().await;
+        let content = browser.qr_code().await.content;
+        let after = keys(&cluster, "login").await;
+        let record = after.difference(&before).next().unwrap();
+        if cluster.ask_primary_of(record, &["cluster", "myid"]).await != alone {
+            break (browser, content);
+        }
+    };
+    let replica = cluster.stop_replicating(count).await;
+    assert_eq!(stack.scan(&content, &person).await.shown.unwrap(), RETRY);
+    stack.callbacks[0].prints("\"push.outcome\":\"uncounted\"").await;
+    browser.success().await;
+    cluster.unpause(replica);
+    let shown = eventually_within(FOUND, "the count", async || {
+        stack.scan(&content, &person).await.shown.filter(|shown| shown != RETRY)
+    })
+    .await;
+    assert!(shown.contains("这是你第2次登录"), "{shown}");
 }
