@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -58,6 +58,8 @@ pub(crate) struct Browser {
     socket: Box<WebSocketStream<TokioIo<Upgraded>>>,
     next_ping: Instant,
     unanswered: u32,
+    /// What came before anybody waited for it.
+    early: Option<Incoming>,
     /// A message was begun and not ended: nothing that came after it would be understood.
     cut: bool,
 }
@@ -68,11 +70,24 @@ impl Browser {
         let io = TokioIo::new(upgraded);
         let socket = Box::pin(WebSocketStream::from_raw_socket(io, Role::Server, Some(sizes()))).await;
         let next_ping = Instant::now() + PING_EVERY;
-        Self { socket: Box::new(socket), next_ping, unanswered: 0, cut: false }
+        Self { socket: Box::new(socket), next_ping, unanswered: 0, early: None, cut: false }
+    }
+
+    /// Whether the browser is known to have left already. What else it said stays for [`Self::next`].
+    pub(crate) async fn has_left(&mut self) -> bool {
+        // So that what has arrived is known to the runtime.
+        tokio::task::yield_now().await;
+        if self.early.is_none() {
+            self.early = self.next().now_or_never();
+        }
+        matches!(self.early, Some(Incoming::Gone))
     }
 
     /// Waits for the browser, pinging it meanwhile. Cancel safe.
     pub(crate) async fn next(&mut self) -> Incoming {
+        if let Some(early) = self.early.take() {
+            return early;
+        }
         loop {
             let frame = tokio::select! {
                 frame = self.socket.next() => frame,

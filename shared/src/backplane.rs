@@ -31,7 +31,7 @@ pub use self::redis::{
 };
 pub use self::stamp::{MessageHash, Stamp};
 use crate::login::{
-    Claim, Code, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
+    Claim, Code, ConnectionId, Deadlines, OpenId, QrCode, RecordId, Refresh, Scan, Scene, SessionId, Ticket,
 };
 
 /// The move was not answered: it may have happened or not. Trying again is safe for every move.
@@ -130,15 +130,34 @@ impl Backplane {
         either!(self, b => b.refresh(watch, code, deadlines))
     }
 
-    /// Makes this process the owner of the session's login and tells the owner before it. `None`: there is no such
-    /// session, or not any more.
+    /// The connection that has the session's login, for [`Self::resume`]. `None`: there is no such session, or not any more.
     ///
     /// # Errors
     ///
-    /// Not answered; the session is unharmed. Or [`Error::Overtaken`]: what waits in an outage is answered after it in any
-    /// order, and an attempt whose browser has left must not take the session from the one that it made after that.
-    pub async fn resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
-        either!(self, b => b.resume(session))
+    /// Not answered; or [`Error::Overtaken`].
+    pub async fn owner(&self, session: &SessionId) -> Result<Option<ConnectionId>, Error> {
+        either!(self, b => b.owner(session))
+    }
+
+    /// Makes this process the owner of the session's login, if `before` still has it, and tells that one. `None`: there is no
+    /// such session, or not any more.
+    ///
+    /// An attempt whose browser has left must not take the session from the one that it made after that. What waits in an
+    /// outage is answered after it in any order, and a process that was stopped goes on where it was. So ask for
+    /// [`Self::owner`], look whether the browser is still there, and resume: whoever came after it is seen in the one or the other.
+    ///
+    /// # Errors
+    ///
+    /// Not answered; the session is unharmed. [`Error::Overtaken`]: `before` has it no more.
+    pub async fn resume(
+        &self,
+        session: &SessionId,
+        before: ConnectionId,
+    ) -> Result<Option<(LoginWatch, Resumed)>, Error> {
+        match self {
+            Self::Redis(backplane) => Box::pin(backplane.resume(session, before)).await,
+            Self::Memory(backplane) => backplane.resume(session, before),
+        }
     }
 
     /// A person scanned a QR code: the first one takes the scene. Idempotent by scene and person.

@@ -186,9 +186,21 @@ impl Replica {
         refresh
     }
 
+    /// A browser comes back, and may be refused.
+    ///
+    /// # Errors
+    ///
+    /// Those of the backplane.
+    pub async fn tries_to_resume(&self, session: &SessionId) -> Result<Option<(LoginWatch, Resumed)>, Error> {
+        match self.backplane.owner(session).await? {
+            Some(before) => self.backplane.resume(session, before).await,
+            None => Ok(None),
+        }
+    }
+
     /// A browser comes back.
     pub async fn resumes(&self, session: &SessionId) -> Option<(LoginWatch, Resumed)> {
-        bounded(self.backplane.resume(session)).await
+        bounded(self.tries_to_resume(session)).await
     }
 
     /// An application spends a code, in a request of its own.

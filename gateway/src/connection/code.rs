@@ -48,7 +48,15 @@ impl Connection<'_> {
     pub(super) async fn resume(&mut self, session: Option<SessionId>) -> Result<(), Ending> {
         let Some(session) = session else { return self.unknown_session().await };
         let asked = Instant::now();
-        let (watch, resumed) = match self.gateway.backplane().resume(&session).await {
+        let backplane = self.gateway.backplane();
+        let found = match backplane.owner(&session).await {
+            // It came back elsewhere: this attempt would take the session from that one.
+            Ok(Some(_)) if self.browser.has_left().await => return Err(Ending::Left),
+            Ok(Some(before)) => backplane.resume(&session, before).await,
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let (watch, resumed) = match found {
             Ok(Some(found)) => found,
             Ok(None) => return self.unknown_session().await,
             // By a later connection of the same browser, most likely. If it is this one that is still there, it comes back.

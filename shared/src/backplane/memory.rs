@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::budget::{Budget, Exhausted, Keeper, LocalBudgets, Taken};
 use super::hub::{Hub, News, Standing};
-use super::{LoginWatch, MessageHash, Resumed, Stamp};
+use super::{Error, LoginWatch, MessageHash, Resumed, Stamp};
 use crate::login::{
     Claim, Code, ConnectionId, Deadlines, LoginRecord, LoginState, OpenId, Owner, QrCode, RecordId, Refresh,
     Scan, Scene, SessionId, Ticket, Timestamp,
@@ -119,13 +119,24 @@ impl MemoryBackplane {
         }
     }
 
-    pub(super) fn resume(&self, session: &SessionId) -> Option<(LoginWatch, Resumed)> {
+    pub(super) fn owner(&self, session: &SessionId) -> Option<ConnectionId> {
+        let now = self.clock.now();
+        self.store().record(session.record_id(), now).map(|record| record.owner().connection)
+    }
+
+    pub(super) fn resume(
+        &self,
+        session: &SessionId,
+        before: ConnectionId,
+    ) -> Result<Option<(LoginWatch, Resumed)>, Error> {
         let connection = ConnectionId::random();
         let mut watch = self.hub.enter(session.record_id(), connection);
         let now = self.clock.now();
         let mut store = self.store();
-        let record = store.record(session.record_id(), now)?;
-        record.resume(Owner { inbox: String::new(), connection }, now);
+        let Some(record) = store.record(session.record_id(), now) else { return Ok(None) };
+        if !record.resume(before, Owner { inbox: String::new(), connection }, now) {
+            return Err(Error::Overtaken);
+        }
         watch.settle(record.version(), record.since(), Standing::of(record), None);
         self.hub.tell(record.id(), news(record));
         let standing = match record.state() {
@@ -140,7 +151,7 @@ impl MemoryBackplane {
                 Resumed::Scanned
             }
         };
-        Some((watch, standing))
+        Ok(Some((watch, standing)))
     }
 
     pub(super) fn claim(&self, scene: &Scene, ticket: &Ticket, by: &OpenId) -> Claim {

@@ -212,15 +212,19 @@ impl LoginRecord {
         }
     }
 
-    /// The browser came back on another connection. Returns the owner that lost the session, unless it is the same.
-    pub fn resume(&mut self, owner: Owner, now: Timestamp) -> Option<Owner> {
+    /// The browser came back on another connection, of `owner`, which saw that `before` had the login. `false`: that has it no
+    /// more, and nothing moves. Repeated, it changes nothing.
+    pub fn resume(&mut self, before: ConnectionId, owner: Owner, now: Timestamp) -> bool {
         if self.owner == owner {
-            return None;
+            return true;
         }
-        let before = std::mem::replace(&mut self.owner, owner);
+        if self.owner.connection != before {
+            return false;
+        }
+        self.owner = owner;
         self.since = now.max(self.since.after(Duration::from_millis(1)));
         self.moved(now);
-        Some(before)
+        true
     }
 
     /// The application redeems the code whose hash is `code`; `token` names the request, so that the same request

@@ -213,7 +213,7 @@ async fn a_primary_without_replicas_calls_no_session_unknown_where_they_are_wait
     assert!(gateway.resumes(&SessionId::random()).await.is_none());
     sentinel.stop_replicating().await;
     // It may have been cut off before the session began.
-    let resumed = gateway.backplane().resume(&SessionId::random()).await;
+    let resumed = gateway.tries_to_resume(&SessionId::random()).await;
     assert!(matches!(resumed, Err(Error::TooFewReplicas(0))), "{resumed:?}");
 }
 

@@ -175,7 +175,7 @@ async fn fails_in_time(gateway: &Replica) {
     let calls = async {
         tokio::join!(
             async { backplane.open(&session, code.clone(), deadlines, SESSION_TTL).await.err() },
-            async { backplane.resume(&session).await.err() },
+            async { gateway.tries_to_resume(&session).await.err() },
             async { backplane.claim(&code.scene, &code.ticket, &person).await.err() },
             async { backplane.login_count(&person, session.record_id(), SESSION_TTL).await.err() },
             async { backplane.forget(&person, MessageHash::of(b"unsubscribe"), SESSION_TTL).await.err() },

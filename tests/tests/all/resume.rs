@@ -1,9 +1,12 @@
 //! A browser that loses its connection loses nothing.
 
+use nix::sys::signal::Signal;
 use tests::browser::{Browser, Heard};
 use tests::metrics::Scrape;
 use tests::patience::until;
 use tests::stack::{Stack, is_well, somebodys_openid};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_page_shows_the_same_code_after_a_broken_connection() {
@@ -48,7 +51,7 @@ async fn s6_a_login_completes_though_its_owner_dies_between_scan_and_push() {
     let mut browser = Browser::open(&stack.gateways[0].url()).await;
     let (shown, person) = (browser.qr_code().await, somebodys_openid());
     // Stopped, it cannot push what the callback publishes; then it never will.
-    stack.gateways[0].signal(nix::sys::signal::Signal::SIGSTOP);
+    stack.gateways[0].signal(Signal::SIGSTOP);
     stack.scan(&shown.content, &person).await;
     stack.gateways[0].kill();
     assert_eq!(browser.close_code().await, None);
@@ -112,6 +115,35 @@ async fn of_two_attempts_to_resume_at_the_same_time_the_one_that_comes_back_has_
     assert_eq!(winner.error().await, "replaced");
     stack.scan(&shown.content, &person).await;
     assert_eq!(stack.application().redeem(&loser.success().await.code).await.openid, person);
+}
+
+/// As one that hangs, or whose machine does, for less time than its connections last.
+#[tokio::test]
+async fn a_gateway_that_was_stopped_takes_no_session_for_a_page_that_has_left_it() {
+    let mut stack = Stack::start().await;
+    let mut browser = Browser::open(&stack.gateways[0].url()).await;
+    let (shown, person) = (browser.qr_code().await, somebodys_openid());
+    drop(browser);
+    stack.gateways[1].signal(Signal::SIGSTOP);
+    let mut left = TcpStream::connect(stack.gateways[1].public()).await.unwrap();
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: scan-login.v1, resume.{}\r\n\r\n",
+        shown.session
+    );
+    left.write_all(request.as_bytes()).await.unwrap();
+    drop(left);
+    let mut browser = Browser::resume(&stack.gateways[0].url(), &shown.session).await;
+    browser.qr_code().await;
+    stack.gateways[1].signal(Signal::SIGCONT);
+    until("what had waited there to be over", async || {
+        let scrape = Scrape::of(&stack.gateways[1]).await;
+        scrape.value("connections_total{request=\"resume\"}") == 1.0
+            && scrape.value("gateway_connections") == 0.0
+    })
+    .await;
+    stack.scan(&shown.content, &person).await;
+    assert_eq!(stack.application().redeem(&browser.success().await.code).await.openid, person);
 }
 
 #[tokio::test]

@@ -15,18 +15,30 @@ use crate::backplane::{Error, LoginWatch, Resumed};
 use crate::login::{ConnectionId, Deadlines, OpenId, RecordId, SessionId, Timestamp};
 
 impl RedisBackplane {
-    /// In two steps, so that an attempt that was overtaken finds out: whose the login is, and then the move, which is made
-    /// only if it is that one's still.
+    pub(in crate::backplane) async fn owner(
+        &self,
+        session: &SessionId,
+    ) -> Result<Option<ConnectionId>, Error> {
+        let id = session.record_id();
+        let asked = settled(SETTLE_TIMEOUT, || async {
+            self.client().hget(Keys::login(id), "connection").await.map_err(Error::Unavailable)
+        });
+        let owner: Option<String> = self.metrics.time(asked).await?;
+        let Some(owner) = owner else { return self.is_unknown(id).await };
+        ConnectionId::parse(&owner).map(Some).ok_or(Error::Nonsense("a login's owner"))
+    }
+
     pub(in crate::backplane) async fn resume(
         &self,
         session: &SessionId,
+        before: ConnectionId,
     ) -> Result<Option<(LoginWatch, Resumed)>, Error> {
         type Answer = Option<(String, u64, u64, String, u64, String, u64, String, String, u64, String)>;
         let asked = Instant::now();
         let id = session.record_id();
         let mut watch = self.hub.enter(id, ConnectionId::random());
-        let Some(before) = self.owner(id).await? else { return self.is_unknown(id).await };
-        let words = [id.to_string(), self.inbox()?.to_owned(), watch.connection().to_string(), before];
+        let words =
+            [id.to_string(), self.inbox()?.to_owned(), watch.connection().to_string(), before.to_string()];
         let mut arguments: Vec<Value> = words.map(Value::from).into();
         arguments.push(self.notices.teller());
         let answer: Answer = self.run(&self.scripts.resume, login_keys(id), arguments).await?;
@@ -67,13 +79,5 @@ impl RedisBackplane {
         let state: Vec<Option<String>> =
             self.run_durably(&self.scripts.read, vec![Keys::login(login)], vec!["state"]).await?;
         if state.iter().any(Option::is_some) { Err(Error::Overtaken) } else { Ok(None) }
-    }
-
-    /// The connection that has the login.
-    async fn owner(&self, login: RecordId) -> Result<Option<String>, Error> {
-        let asked = settled(SETTLE_TIMEOUT, || async {
-            self.client().hget(Keys::login(login), "connection").await.map_err(Error::Unavailable)
-        });
-        self.metrics.time(asked).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::backplane::{Change, Resumed};
+use shared::backplane::{Change, Error, Resumed};
 use shared::login::{Claim, Deadlines, SessionId};
 use tests::patience::until;
 use tests::replica::{Page, SCENE_TTL, SESSION_TTL, Store, somebody, told};
@@ -19,6 +19,7 @@ tests::on_every_backplane! {
     s5_a_scan_after_the_resume_is_told,
     s5_a_scan_in_the_moment_of_the_resume_is_not_lost,
     a_resume_without_a_listener_leaves_the_session_unharmed,
+    a_resume_that_was_overtaken_takes_nothing,
 }
 
 async fn an_unknown_session_cannot_be_resumed(store: Store) {
@@ -111,4 +112,16 @@ async fn a_resume_without_a_listener_leaves_the_session_unharmed(store: Store) {
     callback.claims(&page.code, &somebody()).await;
     let (_watch, resumed) = gateway.resumes(&page.session).await.unwrap();
     assert!(matches!(resumed, Resumed::Scanned));
+}
+
+async fn a_resume_that_was_overtaken_takes_nothing(store: Store) {
+    let (slow, fast, callback) = (store.gateway().await, store.gateway().await, store.callback().await);
+    let page = fast.opens().await;
+    let before = slow.backplane().owner(&page.session).await.unwrap().unwrap();
+    assert!(before == page.watch.connection());
+    let (mut watch, _) = fast.resumes(&page.session).await.unwrap();
+    let overtaken = slow.backplane().resume(&page.session, before).await;
+    assert!(matches!(overtaken, Err(Error::Overtaken)), "{overtaken:?}");
+    callback.claims(&page.code, &somebody()).await;
+    assert_eq!(told(&mut watch).await, Change::Scanned);
 }

@@ -80,7 +80,8 @@ async fn a_resume_whose_answer_was_lost_has_the_session() {
     let mut page = elsewhere.opens().await;
     let record = format!("scanlogin:{{{}}}:login", page.watch.login());
     let loses = loses_the_answer(&redis, async || redis.ask(&["HGET", &record, "version"]).await == "2");
-    let (resumed, ()) = tokio::join!(gateway.backplane().resume(&page.session), loses);
+    let before = gateway.backplane().owner(&page.session).await.unwrap().unwrap();
+    let (resumed, ()) = tokio::join!(gateway.backplane().resume(&page.session, before), loses);
     let (mut watch, _) = resumed.unwrap().unwrap();
     assert_eq!(page.is_told().await, Change::Replaced);
     elsewhere.claims(&page.code, &somebody()).await;
