@@ -10,7 +10,7 @@ use super::schedule::{Fault, Kind, Link, RedisFault, Replica};
 /// notes a message a little before or after the diary notes what is broken.
 const BEFORE: Duration = Duration::from_secs(1);
 /// How long after its end a failover is still seen: its replica stands in by then, the old primary follows it, and clients have
-/// left that within 1.5 s (docs/redis.md, "An old primary that lives on"). What they heard of it may have been held for another
+/// left that within 2 s (docs/redis.md, "An old primary that lives on"). What they heard of it may have been held for another
 /// 4 s on its way to a page, or in a gateway that was stopped.
 const AFTER: Duration = Duration::from_secs(6);
 /// Where the replica stands in after so long, a disturbance that was meant to be shorter may have become a failover on a

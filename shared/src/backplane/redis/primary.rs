@@ -23,6 +23,9 @@ use crate::settings::Secret;
 
 /// Between two rounds of questions, about: what is written to the old primary in between is lost.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Until an answer is asked for again that is another than before. After a failover the Sentinels learn from each other within
+/// some hundred milliseconds who the primary is, and until then most of them name the one that died.
+const CONFIRM_AFTER: Duration = Duration::from_millis(500);
 /// For connecting to a Sentinel and its answer together.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,8 @@ struct Told {
     primary: Address,
     /// When the first was asked.
     asked: Instant,
+    /// When they were asked before that, if they said the same.
+    confirms: Option<Instant>,
 }
 
 impl Primary {
@@ -60,10 +65,12 @@ impl Primary {
         Ok(Self(heard))
     }
 
-    /// Whether `server` is the primary, as most of the Sentinels have said since `then`; `None` if they have not.
+    /// Whether `server` is the primary, as most of the Sentinels have said twice in a row since `then`; `None` if they have
+    /// not.
     pub(super) fn is(&self, server: &Server, then: Instant) -> Option<bool> {
         let told = self.0.borrow();
-        let Told { primary: (host, port), .. } = told.as_ref().filter(|told| told.asked > then)?;
+        let has_been_said = |told: &&Told| told.confirms.is_some_and(|first| first > then);
+        let Told { primary: (host, port), .. } = told.as_ref().filter(has_been_said)?;
         Some((&*server.host, server.port) == (host, *port))
     }
 }
@@ -72,8 +79,14 @@ async fn ask_for_ever(sentinels: &mut [Sentinel], told: &watch::Sender<Option<To
     loop {
         let asked = Instant::now();
         let answers = join_all(sentinels.iter_mut().map(Sentinel::ask)).await;
-        told.send_replace(agreed(&answers).map(|primary| Told { primary, asked }));
-        time::sleep(jittered(ASK_EVERY)).await;
+        let now = agreed(&answers).map(|primary| {
+            let same =
+                told.borrow().as_ref().filter(|known| known.primary == primary).map(|known| known.asked);
+            Told { primary, asked, confirms: same }
+        });
+        let is_news = now.as_ref().is_some_and(|now| now.confirms.is_none());
+        told.send_replace(now);
+        time::sleep(if is_news { CONFIRM_AFTER } else { jittered(ASK_EVERY) }).await;
     }
 }
 
@@ -197,7 +210,8 @@ mod tests {
         let address = |server: &Server| Some((server.host.to_string(), server.port));
         let now = Instant::now();
         let is_old = |answers: &[Option<Address>]| {
-            let told = agreed(answers).map(|primary| Told { primary, asked: now + SECOND });
+            let (asked, confirms) = (now + 2 * SECOND, Some(now + SECOND));
+            let told = agreed(answers).map(|primary| Told { primary, asked, confirms });
             Primary(watch::channel(told).1).is(&old, now)
         };
         assert_eq!(is_old(&[address(&new), None, address(&new)]), Some(false));
@@ -213,13 +227,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_a_connection_says_nothing_of_it() {
+    fn what_was_said_once_or_before_a_connection_says_nothing_of_it() {
         let (old, new) = servers();
-        let asked = Instant::now();
-        let told = Told { primary: (old.host.to_string(), old.port), asked };
-        let primary = Primary(watch::channel(Some(told)).1);
-        assert_eq!(primary.is(&new, asked), None);
-        assert_eq!(primary.is(&new, asked.checked_sub(SECOND).unwrap()), Some(false));
+        let first = Instant::now();
+        let is_new = |confirms: Option<Instant>, then: Instant| {
+            let (primary, asked) = ((old.host.to_string(), old.port), first + SECOND);
+            Primary(watch::channel(Some(Told { primary, asked, confirms })).1).is(&new, then)
+        };
+        let before = first.checked_sub(SECOND).unwrap();
+        assert_eq!(is_new(Some(first), before), Some(false));
+        assert_eq!(is_new(Some(first), first), None);
+        assert_eq!(is_new(None, before), None);
     }
 
     #[tokio::test(start_paused = true)]
