@@ -21,6 +21,8 @@ const PING_EVERY: Duration = Duration::from_secs(25);
 const PINGS_MISSED: u32 = 2;
 /// A browser that does not read a message of a few kilobytes for this long is not there.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a browser says before it has had an answer is looked through for its leaving up to here.
+const EARLY_MAX: u32 = 20;
 /// For the browser's half of the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The library allocates the read buffer at once and the write buffer on demand; its defaults cost an idle connection
@@ -77,17 +79,27 @@ impl Browser {
     pub(crate) async fn has_left(&mut self) -> bool {
         // So that what has arrived is known to the runtime.
         tokio::task::yield_now().await;
-        if self.early.is_none() {
-            self.early = self.next().now_or_never();
+        for _ in 0..EARLY_MAX {
+            match self.receive().now_or_never() {
+                Some(Incoming::Gone) => return true,
+                Some(Incoming::Broken(code)) => self.early = Some(Incoming::Broken(code)),
+                // One answer does for all that it asked before it had one.
+                Some(said) => drop(self.early.get_or_insert(said)),
+                None => break,
+            }
         }
-        matches!(self.early, Some(Incoming::Gone))
+        false
     }
 
     /// Waits for the browser, pinging it meanwhile. Cancel safe.
     pub(crate) async fn next(&mut self) -> Incoming {
-        if let Some(early) = self.early.take() {
-            return early;
+        match self.early.take() {
+            Some(early) => early,
+            None => self.receive().await,
         }
+    }
+
+    async fn receive(&mut self) -> Incoming {
         loop {
             let frame = tokio::select! {
                 frame = self.socket.next() => frame,

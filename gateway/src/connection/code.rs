@@ -66,6 +66,10 @@ impl Connection<'_> {
                 return Err(Ending::TryLater);
             }
             Err(error) => {
+                // Only what is unknown waits for replicas.
+                if let backplane::Error::TooFewReplicas(_) | backplane::Error::Crowded = error {
+                    self.gateway.visits().count_unknown(self.client);
+                }
                 self.backplane_failed(&error).await?;
                 // Staying would end in a new session at the next refresh, and a scan made meanwhile would be lost.
                 return Err(Ending::TryLater);

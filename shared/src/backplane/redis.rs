@@ -222,7 +222,7 @@ impl RedisBackplane {
             }
             "scanned" => Ok(Refresh::AlreadyScanned),
             "not_owner" => Ok(Refresh::NotOwner),
-            "gone" => Ok(Refresh::Gone),
+            "gone" => self.is_unknown::<()>(watch.login()).await.map(|_| Refresh::Gone),
             _ => Err(Error::Nonsense("a refresh")),
         }
     }

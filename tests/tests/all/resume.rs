@@ -95,16 +95,17 @@ async fn of_two_attempts_to_resume_at_the_same_time_the_one_that_comes_back_has_
     drop(browser);
     // Moves wait, and reading does not: both attempts find the same owner.
     stack.redis.ask(&["CLIENT", "PAUSE", "60000", "WRITE"]).await;
-    let mut first = Browser::resume(&stack.gateways[0].url(), &shown.session).await;
-    let mut second = Browser::resume(&stack.gateways[1].url(), &shown.session).await;
+    let urls = [0, 1].map(|number| stack.gateways[number].url());
+    let (mut first, mut second) =
+        tokio::join!(Browser::resume(&urls[0], &shown.session), Browser::resume(&urls[1], &shown.session));
     until("both attempts to have read whose the login is", async || {
         stack.redis.ask(&["INFO", "commandstats"]).await.contains("cmdstat_hget:calls=2,")
     })
     .await;
     stack.redis.ask(&["CLIENT", "UNPAUSE"]).await;
     let mut winner = match tokio::join!(first.next(), second.next()) {
-        (Heard::Message(_), Heard::End(Some(1013))) => first,
-        (Heard::End(Some(1013)), Heard::Message(_)) => second,
+        (Heard::Message(code), Heard::End(Some(1013))) if code["message_type"] == "qrcode_url" => first,
+        (Heard::End(Some(1013)), Heard::Message(code)) if code["message_type"] == "qrcode_url" => second,
         heard => panic!("{heard:?}"),
     };
     let overtaken =
@@ -132,6 +133,10 @@ async fn a_gateway_that_was_stopped_takes_no_session_for_a_page_that_has_left_it
         shown.session
     );
     left.write_all(request.as_bytes()).await.unwrap();
+    // Somebody pressed the button, too: a text frame, masked with zeros.
+    let refresh = br#"{"message_type":"refresh"}"#;
+    left.write_all(&[0x81, 0x80 | u8::try_from(refresh.len()).unwrap(), 0, 0, 0, 0]).await.unwrap();
+    left.write_all(refresh).await.unwrap();
     drop(left);
     let mut browser = Browser::resume(&stack.gateways[0].url(), &shown.session).await;
     browser.qr_code().await;

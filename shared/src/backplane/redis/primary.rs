@@ -25,7 +25,7 @@ use crate::settings::Secret;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Until an answer is asked for again that is another than before. After a failover the Sentinels learn from each other within
 /// some hundred milliseconds who the primary is, and until then most of them name the one that died.
-const CONFIRM_AFTER: Duration = Duration::from_millis(500);
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// For connecting to a Sentinel and its answer together.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use fred::interfaces::{HashesInterface, KeysInterface};
 use fred::types::Value;
-use tokio::time::Instant;
+use tokio::time::{self, Instant};
 
 use super::RedisBackplane;
 use super::keys::{Keys, login_keys};
-use super::scripts::SETTLE_TIMEOUT;
+use super::scripts::{MOVE_TIMEOUT, SETTLE_TIMEOUT, late};
 use super::settling::settled;
 use crate::backplane::hub::{Keepsake, Standing};
 use crate::backplane::{Error, LoginWatch, Resumed};
@@ -23,6 +23,7 @@ impl RedisBackplane {
         let asked = settled(SETTLE_TIMEOUT, || async {
             self.client().hget(Keys::login(id), "connection").await.map_err(Error::Unavailable)
         });
+        let asked = async { time::timeout(MOVE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(late())) };
         let owner: Option<String> = self.metrics.time(asked).await?;
         let Some(owner) = owner else { return self.is_unknown(id).await };
         ConnectionId::parse(&owner).map(Some).ok_or(Error::Nonsense("a login's owner"))
@@ -70,9 +71,9 @@ impl RedisBackplane {
         Ok(Some((watch, Resumed::Scanned)))
     }
 
-    /// A page that is told so shows another code, so it is final, and no durable move comes after it that would find out that
+    /// `None`, if it is unknown. A page that is told so shows another code, so it is final, and no durable move comes after it that would find out that
     /// this was no primary any more.
-    async fn is_unknown<T>(&self, login: RecordId) -> Result<Option<T>, Error> {
+    pub(super) async fn is_unknown<T>(&self, login: RecordId) -> Result<Option<T>, Error> {
         if self.durable.is_none() {
             return Ok(None);
         }
