@@ -39,7 +39,7 @@ fn claimed_twice(session: Option<Digest>, scans: &[&Scan<'_>], found: &mut Found
 }
 
 /// Whoever was accepted gets that answer from every attempt: the claim is idempotent, and before it there is no scene that
-/// a page could have shown. The last refusal is the proof, for none may come after the acceptance, whatever came before.
+/// a page could have shown. Every refusal is in the proof: none may come after the acceptance, and each before needs its reason.
 fn answer_changed(scans: &[&Scan<'_>], found: &mut Found) {
     for accepted in scans.iter().filter(|scan| scan.accepted().is_some()) {
         let same = scans.iter().filter(|scan| (scan.openid, scan.scene) == (accepted.openid, accepted.scene));
@@ -48,9 +48,10 @@ fn answer_changed(scans: &[&Scan<'_>], found: &mut Found) {
                 Some((at, Answer::Used)) => Some((at, attempt.pushed)),
                 _ => None,
             });
-        if let Some((at, pushed)) = refused.max() {
+        let refused: Vec<_> = refused.flat_map(|(at, pushed)| [pushed, at]).collect();
+        if !refused.is_empty() {
             let openid = accepted.openid.to_owned();
-            found.add(Violation::AnswerChanged { openid }, accepted.places().chain([pushed, at]));
+            found.add(Violation::AnswerChanged { openid }, accepted.places().chain(refused));
             return;
         }
     }

@@ -80,7 +80,7 @@ impl Sessions {
         let excused = outages.failover_within(page.answered_us, event.at_us);
         if page.waiting || (page.succeeded && !excused) {
             self.forgotten.push(event.clone());
-        } else if page.resuming && excused {
+        } else if (page.resuming || page.succeeded) && excused {
             self.gone += 1;
         } else if page.resuming {
             self.lost.push(event.clone());

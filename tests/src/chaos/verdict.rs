@@ -122,10 +122,10 @@ fn is_answered(event: &Event, is: fn(&Answer) -> bool) -> bool {
     matches!(&event.what, What::Answered { answer, .. } if is(answer))
 }
 
-/// Who was told of each code: pages, when, and phones, at all.
+/// Who was told of each code: pages, when at first, and phones, at all.
 #[derive(Default)]
 struct Told {
-    delivered: BTreeMap<Digest, Vec<u64>>,
+    delivered: BTreeMap<Digest, u64>,
     accepted: BTreeSet<Digest>,
 }
 
@@ -141,7 +141,7 @@ impl Told {
                     accepted.extend(scans.get(scan).and_then(|qr| session_of_qr.get(qr)).copied());
                 }
                 What::Delivered { session: Some(session), code } => {
-                    told.delivered.entry(*code).or_default().push(event.at_us);
+                    told.delivered.entry(*code).or_insert(event.at_us);
                     sessions.insert(*code, *session);
                 }
                 _ => {}
@@ -156,8 +156,8 @@ impl Told {
     /// Whether a page alone was told of a claim that a failover then took back.
     fn too_soon(&self, finding: &Finding, outages: &Outages<'_>) -> bool {
         let Violation::GoodCodeRefused { code } = &finding.violation else { return false };
-        let mut delivered = self.delivered.get(code).into_iter().flatten();
-        !self.accepted.contains(code) && delivered.any(|at_us| outages.failover_at(*at_us))
+        let delivered = self.delivered.get(code);
+        !self.accepted.contains(code) && delivered.is_some_and(|at_us| outages.failover_at(*at_us))
     }
 }
 
