@@ -44,11 +44,13 @@ fn lost(
         found.add(Violation::Lost { session: id }, proof().chain([given_up]));
         return;
     }
-    match index.there_since(session.login, at) {
-        Some(there) if u128::from(there) >= rules.patience.as_micros() => {
-            found.add(Violation::Lost { session: id }, proof());
-        }
-        _ => *unjudged += 1,
+    // At one stretch until it left; or, coming and going, long enough in all to be shown the code that was scanned.
+    let at_last = index.there_since(session.login, at).unwrap_or_default();
+    let waited = at_last.max(index.waited_since(session, at));
+    if u128::from(waited) >= rules.patience.as_micros() {
+        found.add(Violation::Lost { session: id }, proof());
+    } else {
+        *unjudged += 1;
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Index<'a> {
     pub(super) sessions: BTreeMap<Digest, Session>,
     pub(super) scans: BTreeMap<u64, Scan<'a>>,
     pub(super) codes: BTreeMap<Digest, Code<'a>>,
-    /// When each page was there: the places where it got its socket, and where it lost it.
+    /// When each page was there.
     pub(super) pages: BTreeMap<u64, Page>,
     /// Successes of pages that had no session.
     pub(super) nameless: Vec<usize>,
@@ -68,10 +68,14 @@ pub(super) struct Redeeming<'a> {
     pub(super) outcome: Option<(usize, &'a Redemption)>,
 }
 
-/// Where a page had its socket last.
+/// The sockets that a page had, one after the other.
 #[derive(Default)]
 pub(super) struct Page {
-    opened: Option<usize>,
+    sockets: Vec<Socket>,
+}
+
+struct Socket {
+    opened: usize,
     ended: Option<(usize, End)>,
 }
 
@@ -121,7 +125,7 @@ impl<'a> Index<'a> {
     fn add(&mut self, at: usize, event: &'a Event, current: Option<Digest>) {
         let page = self.pages.entry(event.login).or_default();
         match &event.what {
-            What::Opened => (page.opened, page.ended) = (Some(at), None),
+            What::Opened => page.sockets.push(Socket { opened: at, ended: None }),
             What::Left => page.end(at, End::Settled),
             What::Closed { code } => {
                 page.end(
@@ -140,7 +144,7 @@ impl<'a> Index<'a> {
             What::Expired { session } => self.session(*session, event.login).expired.push(at),
             What::Delivered { session: None, .. } => self.nameless.push(at),
             What::Delivered { session: Some(session), code } => {
-                let opened = page.opened;
+                let opened = page.sockets.last().map(|socket| socket.opened);
                 let session_told = self.session(*session, event.login);
                 if let (Some(opened), Some(&(before, _))) = (opened, session_told.delivered.last())
                     && opened < before
@@ -190,13 +194,29 @@ impl<'a> Index<'a> {
 
     /// How long, in microseconds, the page was there in the end, counted from `after` or later; `None` if it was not.
     pub(super) fn there_since(&self, login: u64, after: usize) -> Option<u64> {
-        let page = self.pages.get(&login)?;
-        let end = match page.ended {
-            None => self.history.header.ended_us.max(self.at(self.history.events.len() - 1)),
-            Some((at, End::Settled)) => self.at(at),
-            Some((_, End::Broken)) => return None,
+        let socket = self.pages.get(&login)?.sockets.last()?;
+        if let Some((_, End::Broken)) = socket.ended {
+            return None;
+        }
+        Some(self.end_of(socket).saturating_sub(self.at(socket.opened.max(after))))
+    }
+
+    /// How long, in microseconds, the session's page waited in all on sockets that it opened after that place, and on which
+    /// it was shown the session's code.
+    pub(super) fn waited_since(&self, session: &Session, after: usize) -> u64 {
+        let sockets = self.pages.get(&session.login).into_iter().flat_map(|page| &page.sockets);
+        let was_shown = |socket: &&Socket| {
+            let ended = socket.ended.map_or(usize::MAX, |(at, _)| at);
+            session.shown.iter().any(|(at, _)| (socket.opened..ended).contains(at))
         };
-        Some(end.saturating_sub(self.at(page.opened?.max(after))))
+        let waits = sockets.filter(|socket| socket.opened > after).filter(was_shown);
+        waits.map(|socket| self.end_of(socket).saturating_sub(self.at(socket.opened))).sum()
+    }
+
+    /// When a socket ended, in microseconds; the end of the run if it did not.
+    fn end_of(&self, socket: &Socket) -> u64 {
+        let over = || self.history.header.ended_us.max(self.at(self.history.events.len().saturating_sub(1)));
+        socket.ended.map_or_else(over, |(at, _)| self.at(at))
     }
 
     /// The time of a place, in microseconds.
@@ -208,8 +228,8 @@ impl<'a> Index<'a> {
 impl Page {
     fn end(&mut self, at: usize, end: End) {
         // A page that is gone cannot go again; but one that comes back and is refused is still gone.
-        if self.ended.is_none() {
-            self.ended = Some((at, end));
+        if let Some(socket) = self.sockets.last_mut() {
+            socket.ended.get_or_insert((at, end));
         }
     }
 }

@@ -31,6 +31,27 @@ fn an_accepted_scan_that_the_page_never_hears_of_is_lost() {
 }
 
 #[test]
+fn a_page_that_comes_and_goes_and_is_shown_its_code_again_has_lost_its_scan() {
+    // Never for 5 s at once, and away at the end.
+    let comes_and_goes = |shown: bool| {
+        let mut story = Story::default();
+        story.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1));
+        for _ in 0..3 {
+            story.says(1, What::Closed { code: None }).opens(1);
+            if shown {
+                story.shows(1, "s1", "q1");
+            }
+            story.waits(2);
+        }
+        story.says(1, What::Closed { code: None }).says(1, What::Left);
+        story
+    };
+    caught(&comes_and_goes(true), Violation::Lost { session: digest("s1") });
+    // It was told nothing: the gateways may not have had Redis.
+    legal(&comes_and_goes(false));
+}
+
+#[test]
 fn who_did_not_stay_long_enough_or_never_came_back_is_not_judged() {
     let unjudged = |story: &Story| check(&story.history(), &Rules::default()).unjudged;
     let begin = || {
