@@ -198,25 +198,25 @@ impl<'a> Index<'a> {
         if let Some((_, End::Broken)) = socket.ended {
             return None;
         }
-        Some(self.end_of(socket).saturating_sub(self.at(socket.opened.max(after))))
+        Some(self.wait_on(socket, after))
     }
 
-    /// How long, in microseconds, the session's page waited in all on sockets that it opened after that place, and on which
-    /// it was shown the session's code.
+    /// How long, in microseconds, the session's page waited in all after that place, on sockets on which it was shown the
+    /// session's code.
     pub(super) fn waited_since(&self, session: &Session, after: usize) -> u64 {
         let sockets = self.pages.get(&session.login).into_iter().flat_map(|page| &page.sockets);
         let was_shown = |socket: &&Socket| {
             let ended = socket.ended.map_or(usize::MAX, |(at, _)| at);
             session.shown.iter().any(|(at, _)| (socket.opened..ended).contains(at))
         };
-        let waits = sockets.filter(|socket| socket.opened > after).filter(was_shown);
-        waits.map(|socket| self.end_of(socket).saturating_sub(self.at(socket.opened))).sum()
+        sockets.filter(was_shown).map(|socket| self.wait_on(socket, after)).sum()
     }
 
-    /// When a socket ended, in microseconds; the end of the run if it did not.
-    fn end_of(&self, socket: &Socket) -> u64 {
+    /// How long a socket lasted after that place, in microseconds; until the end of the run if it did not end.
+    fn wait_on(&self, socket: &Socket, after: usize) -> u64 {
         let over = || self.history.header.ended_us.max(self.at(self.history.events.len().saturating_sub(1)));
-        socket.ended.map_or_else(over, |(at, _)| self.at(at))
+        let end = socket.ended.map_or_else(over, |(at, _)| self.at(at));
+        end.saturating_sub(self.at(socket.opened.max(after)))
     }
 
     /// The time of a place, in microseconds.

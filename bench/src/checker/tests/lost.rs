@@ -49,6 +49,12 @@ fn a_page_that_comes_and_goes_and_is_shown_its_code_again_has_lost_its_scan() {
     caught(&comes_and_goes(true), Violation::Lost { session: digest("s1") });
     // It was told nothing: the gateways may not have had Redis.
     legal(&comes_and_goes(false));
+
+    // On the socket on which it was shown its code before the scan.
+    let mut silence = Story::default();
+    silence.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).waits(6);
+    silence.says(1, What::Closed { code: None }).says(1, What::Left);
+    caught(&silence, Violation::Lost { session: digest("s1") });
 }
 
 #[test]
@@ -65,7 +71,7 @@ fn who_did_not_stay_long_enough_or_never_came_back_is_not_judged() {
     broken.says(1, What::Closed { code: None }).says(1, What::Refused { status: Some(503) }).waits(60);
     broken.says(1, What::Left);
     let mut away = begin();
-    away.waits(60).says(1, What::Away);
+    away.waits(4).says(1, What::Away).waits(60);
     let mut just_back = begin();
     just_back.says(1, What::Closed { code: Some(1012) }).waits(60).opens(1).waits(4);
     for story in [left, broken, away, just_back] {
