@@ -14,6 +14,9 @@ const BEFORE: Duration = Duration::from_secs(1);
 /// left that within 3 s (docs/redis.md, "An old primary that lives on"). What they heard of it may have been held for another
 /// 4 s on its way to a page, or in a gateway that was stopped.
 const AFTER: Duration = Duration::from_secs(7);
+/// How long after its end an outage of Redis is still felt by a redeem: a gateway tries again within the second, a try takes
+/// up to 2 s, and clients have left an old primary within 3 s.
+const FELT: Duration = Duration::from_secs(4);
 /// Where the replica stands in after so long, a disturbance that was meant to be shorter may have become a failover on a
 /// busy machine: the `down-after-milliseconds` of the suite's Sentinels.
 const FAILOVER_TIME: Duration = Duration::from_secs(1);
@@ -27,6 +30,14 @@ pub struct Outage {
     pub from_us: u64,
     /// When it was whole again.
     pub until_us: u64,
+}
+
+impl Outage {
+    /// Whether it is felt at any moment between these two, where it is for so long after its end.
+    fn reaches(&self, from_us: u64, until_us: u64, after: Duration) -> bool {
+        self.from_us.saturating_sub(micros(BEFORE)) <= until_us
+            && self.until_us.saturating_add(micros(after)) >= from_us
+    }
 }
 
 /// All that were, with one kind of Redis.
@@ -48,33 +59,34 @@ impl Outages<'_> {
     /// The same, at any moment between these two.
     #[must_use]
     pub fn failover_within(&self, from_us: u64, until_us: u64) -> bool {
-        self.any(from_us, until_us, |outage| self.may_be_failover(outage))
+        self.all.iter().any(|outage| self.may_be_failover(outage) && outage.reaches(from_us, until_us, AFTER))
     }
 
-    /// Whether anything that leads from this redeem endpoint (nginx, then each gateway) to Redis was broken between the
-    /// two, or Redis itself.
+    /// Whether a code that this redeem endpoint (nginx, then each gateway) had to give back at the first moment may be spent
+    /// at the second all the same: the gateway was broken in between, or a failover took the giving back away, or Redis, or the
+    /// way there, has just been broken for the gateway.
     #[must_use]
-    pub fn redeeming_within(&self, endpoint: u16, from_us: u64, until_us: u64) -> bool {
-        self.any(from_us, until_us, |outage| match outage.fault {
+    pub fn keep_from_giving_back(&self, endpoint: u16, from_us: u64, until_us: u64) -> bool {
+        self.all.iter().any(|outage| match outage.fault {
+            _ if self.may_be_failover(outage) => outage.reaches(from_us, until_us, FELT),
             // With one server, the way of one program to it.
             Fault::Network(Link::Redis(number), _) if self.kind == Kind::Single => {
-                number < GATEWAYS && (endpoint == 0 || usize::from(endpoint) == number + 1)
+                number < GATEWAYS
+                    && (endpoint == 0 || usize::from(endpoint) == number + 1)
+                    && outage.reaches(until_us, until_us, FELT)
             }
-            Fault::Redis(_) | Fault::Network(Link::Redis(_), _) => true,
+            Fault::Redis(_) | Fault::Network(Link::Redis(_), _) => outage.reaches(until_us, until_us, FELT),
             Fault::Kill(Replica::Gateway(number))
             | Fault::Stop(Replica::Gateway(number))
-            | Fault::Leave(Replica::Gateway(number)) => endpoint == 0 || usize::from(endpoint) == number + 1,
-            Fault::KillAllBut(spared) => usize::from(endpoint) != spared + 1,
+            | Fault::Leave(Replica::Gateway(number)) => {
+                (endpoint == 0 || usize::from(endpoint) == number + 1)
+                    && outage.reaches(from_us, until_us, FELT)
+            }
+            Fault::KillAllBut(spared) => {
+                usize::from(endpoint) != spared + 1 && outage.reaches(from_us, until_us, FELT)
+            }
             _ => false,
         })
-    }
-
-    fn any(&self, from_us: u64, until_us: u64, is: impl Fn(&Outage) -> bool) -> bool {
-        let reaches = |outage: &Outage| {
-            outage.from_us.saturating_sub(micros(BEFORE)) <= until_us
-                && outage.until_us.saturating_add(micros(AFTER)) >= from_us
-        };
-        self.all.iter().any(|outage| is(outage) && reaches(outage))
     }
 
     fn may_be_failover(&self, outage: &Outage) -> bool {
@@ -130,10 +142,10 @@ mod tests {
 
     #[test]
     fn a_redeem_suffers_from_redis_and_from_its_own_gateway() {
-        let suffers = |fault, endpoint| {
-            Outages { kind: Kind::Single, all: &[outage(fault)] }
-                .redeeming_within(endpoint, 22_000_000, 22_000_000)
+        let suffered = |kind, fault, endpoint, from_us, until_us| {
+            Outages { kind, all: &[outage(fault)] }.keep_from_giving_back(endpoint, from_us, until_us)
         };
+        let suffers = |fault, endpoint| suffered(Kind::Single, fault, endpoint, 22_000_000, 22_000_000);
         assert!(suffers(Fault::Redis(RedisFault::Restart), 3));
         let killed = Fault::Kill(Replica::Gateway(1));
         assert_eq!([0, 1, 2, 3].map(|endpoint| suffers(killed, endpoint)), [true, false, true, false]);
@@ -143,5 +155,14 @@ mod tests {
         let cut = |link| Fault::Network(Link::Redis(link), How::Cut);
         assert_eq!([0, 1, 2, 3].map(|endpoint| suffers(cut(1), endpoint)), [true, false, true, false]);
         assert!(!suffers(cut(GATEWAYS), 0), "a callback's");
+        // What is long over at the refusal, the gateway has made up for; but not for its own end, nor for a failover.
+        let long_after = |kind, fault| suffered(kind, fault, 2, 22_000_000, 29_000_000);
+        assert!(!long_after(Kind::Single, Fault::Redis(RedisFault::Restart)));
+        assert!(!long_after(Kind::Single, cut(1)));
+        assert!(long_after(Kind::Single, killed));
+        for kind in [Kind::Sentinel, Kind::Cluster] {
+            assert!(!long_after(kind, Fault::Redis(RedisFault::DropConnections)));
+            assert!(long_after(kind, Fault::Redis(RedisFault::FailOver(1))));
+        }
     }
 }

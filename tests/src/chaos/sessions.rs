@@ -27,9 +27,11 @@ pub struct Sessions {
     /// session, so it has to write it again where a failover has lost it. After the success it is the same, but that a failover
     /// may take back the claim.
     pub forgotten: Vec<Event>,
-    /// That the session that they resume is unknown, although Redis had answered and no failover has come since.
+    /// That the session that they resume is unknown, although no failover has come since the socket ended on which a gateway
+    /// held it. One that came before is that gateway's business, which writes the session again.
     pub lost: Vec<Event>,
-    /// The same, where a failover can have lost it while nobody held it: its gateway had ended, or the page was away.
+    /// The same, where a failover can have lost it since then: its gateway had ended, or the page was away. And sessions of which
+    /// a failover took back the success.
     pub gone: usize,
 }
 
@@ -47,8 +49,9 @@ struct Page {
     opened: bool,
     /// When it last gave up an attempt to resume that a gateway may have seen.
     given_up_us: Option<u64>,
-    /// When it was last shown a code, or its success.
+    /// When it was last shown a code, or its success; and when it lost the socket on which it was.
     answered_us: u64,
+    held_until_us: u64,
 }
 
 impl Sessions {
@@ -77,7 +80,8 @@ impl Sessions {
     }
 
     fn add_unknown(&mut self, page: &Page, event: &Event, outages: &Outages<'_>) {
-        let excused = outages.failover_within(page.answered_us, event.at_us);
+        let since_us = if page.resuming { page.held_until_us } else { page.answered_us };
+        let excused = outages.failover_within(since_us, event.at_us);
         if page.waiting || (page.succeeded && !excused) {
             self.forgotten.push(event.clone());
         } else if (page.resuming || page.succeeded) && excused {
@@ -127,7 +131,10 @@ impl Page {
         if self.resuming && seen {
             self.given_up_us = Some(at_us);
         }
-        (self.resuming, self.waiting, self.opened) = (false, false, false);
+        if self.waiting || self.succeeded {
+            self.held_until_us = at_us;
+        }
+        (self.resuming, self.waiting, self.succeeded, self.opened) = (false, false, false, false);
     }
 
     fn was_overtaken(&self, at_us: u64, outages: &Outages<'_>) -> bool {

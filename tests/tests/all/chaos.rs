@@ -5,10 +5,8 @@ use tests::chaos::{self, Plan};
 
 async fn no_login_is_lost_doubled_or_misdelivered(kind: Kind, seed: u64) {
     let verdict = chaos::run(&Plan::short(kind, seed)).await;
-    assert!(verdict.is_good(), "{verdict}");
-    // Else nothing was put to the test. A busy machine gets through half of them at least; what was lost the checker knows.
-    assert!(verdict.counts.delivered > 150 && verdict.counts.resumed > 30, "{verdict}");
-    // What cannot be judged could hide what is lost: one accepted scan in twenty, of which honest runs have one in a hundred.
+    assert!(verdict.is_good() && verdict.is_a_test(), "{verdict}");
+    // Of what cannot be judged honest runs have one accepted scan in a hundred.
     assert!(verdict.unjudged * 20 <= verdict.counts.accepted, "{verdict}");
 }
 

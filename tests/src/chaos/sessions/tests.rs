@@ -104,8 +104,14 @@ fn only_a_failover_takes_back_a_success() {
 }
 
 #[test]
-fn only_a_failover_may_lose_a_session_and_only_with_its_gateway() {
-    let resumed = || [(1, shown()), (2, opening(true)), (3, told("unknown_session"))];
+fn only_a_failover_may_lose_a_session_and_only_while_nobody_holds_it() {
+    let left_at = |at_us| {
+        let then = [(at_us, What::Away), (at_us + 1, opening(true)), (at_us + 2, told("unknown_session"))];
+        [(1, shown())].into_iter().chain(then)
+    };
+    // Its gateway was there for long after the failover, and has not written it again.
+    assert_eq!(sessions(Kind::Sentinel, left_at(30 * SECOND)).lost.len(), 1);
+    let resumed = || left_at(2);
     let (single, sentinel) = (sessions(Kind::Single, resumed()), sessions(Kind::Sentinel, resumed()));
     assert_eq!((single.lost.len(), single.gone, single.violations().count()), (1, 0, 1));
     assert_eq!((sentinel.lost.len(), sentinel.gone, sentinel.violations().count()), (0, 1, 0));

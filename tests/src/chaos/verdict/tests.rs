@@ -15,10 +15,14 @@ fn history(whats: impl IntoIterator<Item = (u64, What)>) -> History {
 
 /// The verdict on a run with writes that are waited for, with or without a failover in its first second.
 fn verdict(kind: Kind, fails_over: bool, whats: &[(u64, What)]) -> Verdict {
+    verdict_with(kind, kind.replicas(), fails_over, whats)
+}
+
+fn verdict_with(kind: Kind, replication_wait: u8, fails_over: bool, whats: &[(u64, What)]) -> Verdict {
     let outage =
         Outage { fault: Fault::Redis(RedisFault::FailOverToThePast(1)), from_us: 0, until_us: SECOND };
     let outages = fails_over.then_some(outage).into_iter().collect();
-    let record = Record { kind, seed: 1, logins: 1, rate: 1.0, replication_wait: kind.replicas(), outages };
+    let record = Record { kind, seed: 1, logins: 1, rate: 1.0, replication_wait, outages };
     Verdict::of(&record, &history(whats.iter().cloned()), PathBuf::new())
 }
 
@@ -70,6 +74,13 @@ fn a_replaced_code_is_good_again_only_after_a_failover() {
     ]);
     rival.extend(redeemed(identity("rival")));
     only_a_failover_excuses(&rival, |verdict| verdict.set_back);
+    // Scanned when the failover is long over.
+    for (at_us, what) in &mut rival {
+        if !matches!(what, What::Opened | What::Shown { .. } | What::Refreshing) {
+            *at_us += 30 * SECOND;
+        }
+    }
+    assert!(!verdict(Kind::Sentinel, true, &rival).is_good());
 
     let again = [(1, What::Opened), (2, shown("q1")), (3, shown("q2")), (4, shown("q1"))];
     only_a_failover_excuses(&again, |verdict| verdict.set_back);
@@ -133,6 +144,48 @@ fn a_login_whose_page_was_told_that_it_is_unknown_is_lost_whatever_fails_over() 
     ]);
     let waited = verdict(Kind::Sentinel, true, &whats);
     assert!(!waited.is_good() && waited.unjudged == 0, "{waited}");
+}
+
+#[test]
+fn without_waiting_for_replicas_a_failover_takes_back_what_was_answered_near_it_and_nothing_else() {
+    let lost_at = |at_us| {
+        let mut whats = vec![(at_us, What::Opened), (at_us + 1, shown("q1"))];
+        whats.extend([
+            (at_us + 2, pushed(1, 1, "o1", "q1")),
+            (at_us + 3, answered(1, 1, Answer::Accepted(1))),
+        ]);
+        whats
+    };
+    let found = |kind, fails_over, at_us| {
+        let verdict = verdict_with(kind, 0, fails_over, &lost_at(at_us));
+        (verdict.taken_back.len(), verdict.violations.len())
+    };
+    for kind in [Kind::Sentinel, Kind::Cluster] {
+        assert_eq!(found(kind, true, 0), (1, 0));
+        assert_eq!(found(kind, true, 30 * SECOND), (0, 1));
+        assert_eq!(found(kind, false, 0), (0, 1));
+    }
+    assert_eq!(found(Kind::Single, true, 0), (0, 1));
+}
+
+#[test]
+fn a_run_in_which_too_little_happened_proves_nothing() {
+    let mut whole = answers(&[Answer::Accepted(1)]);
+    assert!(!verdict(Kind::Single, false, &whole).is_a_test(), "nobody came back");
+    let resumes = What::Opening { gateway: 0, resuming: true, due_us: None };
+    whole.splice(2..2, [(3, What::Away), (4, resumes), (5, What::Opened)]);
+    let tested = verdict(Kind::Single, false, &whole);
+    assert!(tested.is_good() && tested.is_a_test(), "{tested}");
+    let is_delivered = |(_, what): &(u64, What)| matches!(what, What::Delivered { .. });
+    whole.truncate(whole.iter().position(is_delivered).unwrap());
+    assert!(!verdict(Kind::Single, false, &whole).is_a_test(), "nobody was logged in");
+    // A page that was told "logged in" by a primary that died.
+    let mut excused = whole.clone();
+    excused.retain(|(_, what)| !matches!(what, What::Answered { .. }));
+    excused.push((200, delivered()));
+    excused.extend(redeemed(Redemption::Refused(410)));
+    let excused = verdict(Kind::Sentinel, true, &excused);
+    assert!(excused.is_good() && !excused.is_a_test(), "{excused}");
 }
 
 #[test]
