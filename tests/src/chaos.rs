@@ -158,6 +158,7 @@ pub async fn run(plan: &Plan) -> Verdict {
     let diary = Diary::begin(plan.tells);
     // A run that ends in a panic of the harness has no verdict that tells it.
     diary.announce(&plan.command());
+    let _saved = Saved { plan, diary: &diary, recorder: &recorder };
     let schedule = Schedule::of(plan.seed, plan.kind, plan.time() + LEAD);
     let all = async {
         breaking::play(&schedule, &mut deployment, &diary).await;
@@ -174,16 +175,41 @@ pub async fn run(plan: &Plan) -> Verdict {
         outcome = Box::pin(all) => outcome,
         () = telling => unreachable!("it tells for ever"),
     };
-    // The time of its begin, so that a run that is repeated leaves what the one before it has found.
-    let started = outcome.history.header.started.replace(['-', ':'], "");
-    let name = format!("{}-{}-{started}", plan.kind, plan.seed);
-    let file = |extension: &str| plan.directory.join(format!("{name}.{extension}"));
     let record = plan.record(diary.outages(&recorder));
-    outcome.history.write(BufWriter::new(File::create(file(HISTORY)).unwrap())).unwrap();
-    record.write(&file(RECORD)).unwrap();
-    std::fs::write(file("diary"), diary.text()).unwrap();
-    std::fs::write(file("log"), deployment.printed()).unwrap();
-    Verdict::of(&record, &outcome.history, file(HISTORY))
+    let path = save(plan, &outcome.history, &record, &diary).unwrap();
+    std::fs::write(path.with_extension("log"), deployment.printed()).unwrap();
+    Verdict::of(&record, &outcome.history, path)
+}
+
+/// Writes down what happened, and returns where the history is.
+fn save(plan: &Plan, history: &History, record: &Record, diary: &Diary) -> io::Result<PathBuf> {
+    // The time of its begin, so that a run that is repeated leaves what the one before it has found.
+    let started = history.header.started.replace(['-', ':'], "");
+    let path = plan.directory.join(format!("{}-{}-{started}.{HISTORY}", plan.kind, plan.seed));
+    history.write(BufWriter::new(File::create(&path)?)).map_err(io::Error::other)?;
+    record.write(&path.with_extension(RECORD))?;
+    std::fs::write(path.with_extension("diary"), diary.text())?;
+    Ok(path)
+}
+
+/// Writes it down where the run ends in a panic: a program that did not leave well, or something that took too long.
+struct Saved<'a> {
+    plan: &'a Plan,
+    diary: &'a Diary,
+    recorder: &'a Recorder,
+}
+
+impl Drop for Saved<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let history = self.recorder.finish(Vec::new(), Vec::new());
+            let record = self.plan.record(self.diary.outages(self.recorder));
+            match save(self.plan, &history, &record, self.diary) {
+                Ok(path) => self.diary.announce(&format!("so far: {}", path.display())),
+                Err(error) => self.diary.announce(&format!("what happened cannot be written: {error}")),
+            }
+        }
+    }
 }
 
 /// Judges a run again whose history and record are in files beside each other.

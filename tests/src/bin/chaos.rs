@@ -36,10 +36,10 @@ struct Arguments {
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// Logins in all
-    #[arg(long, value_name = "NUMBER", default_value = "10000")]
+    #[arg(long, value_name = "NUMBER", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     logins: u64,
     /// Logins a second; what this machine cannot keep up with looks like an outage
-    #[arg(long, value_name = "NUMBER", default_value = "16")]
+    #[arg(long, value_name = "NUMBER", default_value = "16", value_parser = rate)]
     rate: f64,
     /// REPLICATION_WAIT of the services: how many replicas must have a move before it is answered; by default all that
     /// there are, which is 1, and 0 with a single Redis
@@ -79,6 +79,11 @@ async fn main() -> ExitCode {
         ..short
     };
     told(&chaos::run(&plan).await)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.1..=1000.0).contains(&rate) { Ok(rate) } else { Err("not between 0.1 and 1000".to_owned()) }
 }
 
 fn told(verdict: &Verdict) -> ExitCode {
