@@ -71,6 +71,16 @@ pub enum Violation {
         /// Whose page.
         session: Digest,
     },
+    /// Two sessions were shown the same QR code, so that a scan logs in whoever it was not meant for.
+    QrShared {
+        /// The QR code's text.
+        qr: Digest,
+    },
+    /// Two pages had the same session.
+    SessionShared {
+        /// Which.
+        session: Digest,
+    },
     /// Two sessions got the same code.
     CodeShared {
         /// The code.
@@ -205,6 +215,8 @@ impl fmt::Display for Violation {
                 };
                 write!(f, "login count {count} of {openid} {how}")
             }
+            Self::QrShared { qr } => write!(f, "two sessions were shown the QR code {qr}"),
+            Self::SessionShared { session } => write!(f, "two pages had session {session}"),
             Self::StateAfterFinal { session } => write!(f, "session {session} moved on after its end"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -140,6 +140,17 @@ pub fn report(samples: &[Sample], rate: f64, time: Duration) -> Report {
 }
 
 impl RedisUrl {
+    /// Whether it leads to no other machine; a name that nobody knows leads nowhere.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match &self.place {
+            Place::Unix(_) => true,
+            Place::Tcp(host) => host
+                .to_socket_addrs()
+                .map_or(true, |mut addresses| addresses.all(|address| address.ip().is_loopback())),
+        }
+    }
+
     fn connect(&self) -> io::Result<Stream> {
         let stream = match &self.place {
             Place::Tcp(host) => {

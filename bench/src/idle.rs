@@ -69,7 +69,7 @@ pub async fn run(target: &Target, plan: &Plan, recorder: Arc<Recorder>) -> Resul
         interrupted: outcomes.interrupted,
         seconds: opening.took.as_secs_f64(),
     });
-    report.memory(&before, &after, plan.connections);
+    report.memory(&before, &after, outcomes.open);
     report.costs(Costs::between("opening a page", &before, &opened, Per::Each(plan.connections)));
     report.costs(Costs::between("holding all of them", &settled, &after, Per::Second(held)));
     report.latency("planned opening to QR code", &times.code);

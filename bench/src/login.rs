@@ -32,8 +32,11 @@ use crate::turns::Away;
 
 /// For what opening pages leaves behind.
 const SETTLE: Duration = Duration::from_secs(1);
-/// What a login may take beyond its patience: the phone's attempts, and the application's.
-const LAST_WORDS: Duration = Duration::from_secs(60);
+/// What a login may take beyond its patience: the phone's three attempts of 5 s, and the application's five of 20 s with
+/// the pauses between them.
+const LAST_WORDS: Duration = Duration::from_secs(180);
+/// The floor's messages a second, at least.
+const FLOOR_RATE: f64 = 1.0;
 /// A person logs in so many times, so that their counts mean something.
 const LOGINS_A_PERSON: u64 = 4;
 
@@ -104,7 +107,7 @@ pub async fn run(
         time::sleep(SETTLE).await;
     }
 
-    let begun = |redis| Floor::begin(redis, plan.rate).map_err(Error::Floor);
+    let begun = |redis| Floor::begin(redis, plan.rate.max(FLOOR_RATE)).map_err(Error::Floor);
     let floor = parties.redis.as_ref().map(begun).transpose()?;
     let (before, alone) = (run::look(target)?, Instant::now());
     time::sleep(plan.floor_time).await;
@@ -116,13 +119,18 @@ pub async fn run(
     logged_in?;
     let end = run::look_again(target);
     // The thread that ends it waits for the next message, which is soon.
-    let floor = floor.map(Floor::end).transpose().map_err(Error::Floor)?.unwrap_or_default();
+    let (floor, unmeasured) = match floor.map(Floor::end).transpose() {
+        Ok(floor) => (floor.unwrap_or_default(), None),
+        // It ends with the first connection that breaks, and the logins do not.
+        Err(error) => (Vec::new(), Some(format!("the floor ({error})"))),
+    };
     drop(crowd);
 
     let names = |endpoints: &[Endpoint]| endpoints.iter().map(ToString::to_string).collect();
     let history = recorder.finish(names(&target.gateways), names(&parties.callbacks));
     let judgement = check(&history, &plan.rules);
     let mut report = run::report("login", plan.named());
+    report.missing.extend(unmeasured);
     let (times, outcomes) = measure(&history, &logins);
     let push = report.latency("push received to browser", &times.push);
     report.latency("push planned to browser", &times.push_planned);

@@ -102,12 +102,14 @@ async fn run_local(plan: bench::local::Plan, mode: LocalMode) -> Result<bool, Fa
             let files = Files::create(&output)?;
             let progress = Progress::of(recorder.clone());
             let run = login::run(&target, &parties, &plan, recorder.clone());
-            let outcome = match rolling_restart {
-                true => restarting(&mut deployment, &target, &recorder, run).await?,
-                false => run.await?,
+            let (restarted, outcome) = match rolling_restart {
+                true => restarting(&mut deployment, &target, &recorder, run).await,
+                false => (Ok(()), run.await),
             };
             drop(progress);
-            files.keep(&outcome)
+            // Whatever became of the restarts, what happened to the logins meanwhile is kept.
+            let is_good = files.keep(&outcome?)?;
+            restarted.map(|()| is_good)
         }
         LocalMode::Up => wait(&deployment).await,
     }
@@ -126,7 +128,7 @@ async fn restarting(
     target: &Target,
     recorder: &Recorder,
     run: impl Future<Output = Result<Outcome, run::Error>>,
-) -> Result<Outcome, Failure> {
+) -> (Result<(), Failure>, Result<Outcome, run::Error>) {
     let mut restarts = pin!(async {
         while recorder.tally().redeemed == 0 {
             sleep(LOOK_EVERY).await;
@@ -135,13 +137,12 @@ async fn restarting(
     });
     let mut run = pin!(run);
     tokio::select! {
-        restarted = &mut restarts => restarted?,
+        restarted = &mut restarts => (restarted.map_err(Failure::from), run.await),
         outcome = &mut run => {
-            outcome?;
-            return Err("the logins were over before the gateways were replaced: a longer --time".into());
+            let late = "the logins were over before the gateways were replaced: a longer --time";
+            (Err(late.into()), outcome)
         }
     }
-    Ok(run.await?)
 }
 
 async fn measure_floor(

@@ -35,6 +35,8 @@ pub struct Report {
     pub memory: Vec<Memory>,
     /// Processor time.
     pub costs: Vec<Costs>,
+    /// What could not be measured, and why.
+    pub missing: Vec<String>,
     /// What must not have happened, with its proof.
     pub findings: Vec<Finding>,
 }
@@ -159,6 +161,7 @@ impl Report {
             ratios: Vec::new(),
             memory: Vec::new(),
             costs: Vec::new(),
+            missing: Vec::new(),
             findings: Vec::new(),
         }
     }
@@ -183,6 +186,14 @@ impl Report {
             let bytes_each = (after_kib as f64 - before_kib as f64) * 1024.0 / pages.max(1) as f64;
             self.memory.push(Memory { process: process.name.clone(), before_kib, after_kib, bytes_each });
         }
+        let gateways = self.memory.iter().filter(|memory| memory.process.starts_with("gateway"));
+        if gateways.clone().count() > 1 {
+            let sum = |of: fn(&Memory) -> u64| gateways.clone().map(of).sum();
+            let (before_kib, after_kib) = (sum(|memory| memory.before_kib), sum(|memory| memory.after_kib));
+            let bytes_each = gateways.map(|memory| memory.bytes_each).sum();
+            let process = "gateways together".to_owned();
+            self.memory.push(Memory { process, before_kib, after_kib, bytes_each });
+        }
     }
 
     pub(crate) fn costs(&mut self, costs: Costs) {
@@ -197,6 +208,8 @@ impl Report {
                 Violation::Stray { .. } => verdict.strays += 1,
                 Violation::Doubled { .. }
                 | Violation::ClaimedTwice { .. }
+                | Violation::QrShared { .. }
+                | Violation::SessionShared { .. }
                 | Violation::CodeShared { .. }
                 | Violation::RedeemedTwice { .. } => verdict.doubles += 1,
                 _ => verdict.others += 1,

@@ -193,6 +193,9 @@ impl TargetSettings {
             check_loopback("--redeem-at", gateway, self.beyond_loopback)?;
         }
         check_loopback("--simulator", &parties.simulator, self.beyond_loopback)?;
+        if !self.beyond_loopback && parties.redis.as_ref().is_some_and(|redis| !redis.is_loopback()) {
+            return Err(beyond_loopback("REDIS_URL"));
+        }
         let target = self.target()?;
         let parties = parties.parties(&target)?;
         Ok((target, parties))
@@ -203,7 +206,11 @@ fn check_loopback(flag: &str, endpoint: &Endpoint, beyond: bool) -> Result<(), I
     if endpoint.is_loopback() || beyond {
         return Ok(());
     }
-    Err(Invalid::malformed(flag, "a loopback address, or --beyond-loopback beside it: this is a flood"))
+    Err(beyond_loopback(flag))
+}
+
+fn beyond_loopback(name: &str) -> Invalid {
+    Invalid::malformed(name, "a loopback address, or --beyond-loopback beside it: this is a flood")
 }
 
 #[cfg(test)]
@@ -235,6 +242,19 @@ mod tests {
                      http://192.0.2.1:3 --wechat-app-id wx1";
         let Command::Login { target, parties, .. } = parse(login).unwrap().command else { unreachable!() };
         assert!(target.with(*parties).unwrap_err().to_string().contains("--simulator"));
+        let wordless = format!("{} --reply-success in", login.replace("192.0.2.1:3", "127.0.0.1:3"));
+        let Command::Login { target, parties, .. } = parse(&wordless).unwrap().command else {
+            unreachable!()
+        };
+        assert!(target.with(*parties).unwrap_err().to_string().contains("{count}"));
+        for (redis, refused) in [("redis://192.0.2.1", true), ("redis://[::1]:7", false)] {
+            let login = format!("{} --redis {redis}", login.replace("192.0.2.1:3", "127.0.0.1:3"));
+            let Command::Login { target, parties, .. } = parse(&login).unwrap().command else {
+                unreachable!()
+            };
+            let with = target.with(*parties);
+            assert_eq!(with.is_err_and(|error| error.to_string().contains("REDIS_URL")), refused, "{redis}");
+        }
     }
 
     #[test]

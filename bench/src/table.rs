@@ -130,6 +130,9 @@ impl Report {
             }
             write!(f, "\n{table}")?;
         }
+        for missing in &self.missing {
+            writeln!(f, "\nnot measured: {missing}")?;
+        }
         for costs in &self.costs {
             let unit = if costs.a_second { "a second" } else { "each" };
             let head = format!("processor time of {}", costs.of);

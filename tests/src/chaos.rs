@@ -60,7 +60,7 @@ const WAITING_A_SECOND: f64 = 60.0;
 /// Every third login is made difficult.
 const PROBE_EVERY: u64 = 3;
 /// What the last logins may take, beyond the patience that they have.
-const LAST_LOGINS: Duration = Duration::from_secs(150);
+const LAST_LOGINS: Duration = Duration::from_secs(270);
 /// The extensions of a run's files.
 const HISTORY: &str = "jsonl";
 const RECORD: &str = "json";

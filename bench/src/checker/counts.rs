@@ -61,7 +61,8 @@ fn check_person(openid: &str, logins: &[Login], found: &mut Found) {
         if let Some(&changed) = login.told.iter().find(|(_, count)| *count != first) {
             add(changed, WrongCount::Changed, Some(first_at));
         }
-        if first == 0 || first > logins.len() as u64 {
+        let begun = logins.iter().filter(|login| login.began < first_at).count();
+        if first == 0 || first > begun as u64 {
             add((first_at, first), WrongCount::TooHigh, None);
         }
         if let Some(&other) = of_whom.get(&first) {

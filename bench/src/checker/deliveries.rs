@@ -1,5 +1,6 @@
 //! What pages were told: every accepted scan, no other, and nothing after the end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::index::{Index, Scan, Session};
@@ -12,7 +13,19 @@ const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
 
 pub(super) fn check(index: &Index<'_>, rules: &Rules, found: &mut Found, unjudged: &mut usize) {
     found.0.extend(index.nameless.iter().map(|&at| (Violation::Stray { session: None }, vec![at])));
+    let mut showed = BTreeMap::new();
     for (&id, session) in &index.sessions {
+        for &(at, qr) in &session.shown {
+            let &mut (first, other) = showed.entry(qr).or_insert((at, id));
+            if other != id {
+                found.add(Violation::QrShared { qr }, [first, at]);
+                break;
+            }
+        }
+        if let Some(at) = session.shared {
+            let first = session.shown.iter().chain(&session.delivered).map(|(at, _)| *at).min();
+            found.add(Violation::SessionShared { session: id }, first.into_iter().chain([at]));
+        }
         lost(index, rules, id, session, found, unjudged);
         stray(index, id, session, found);
         if let Some(proof) = session.doubled {

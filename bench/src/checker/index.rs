@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub(super) given_up: Option<usize>,
     /// Scans of its codes.
     pub(super) scans: Vec<u64>,
+    /// Where another page had it.
+    pub(super) shared: Option<usize>,
 }
 
 /// One person's scan.
@@ -139,7 +141,9 @@ impl<'a> Index<'a> {
             What::Away | What::Refused { .. } => page.end(at, End::Broken),
             What::Shown { session, qr } => {
                 self.showed.insert(*qr, *session);
-                self.session(*session, event.login).shown.push((at, *qr));
+                let told = self.session(*session, event.login);
+                told.shown.push((at, *qr));
+                told.is_of(event.login, at);
             }
             What::Expired { session } => self.session(*session, event.login).expired.push(at),
             What::Delivered { session: None, .. } => self.nameless.push(at),
@@ -152,6 +156,7 @@ impl<'a> Index<'a> {
                     session_told.doubled.get_or_insert([before, at]);
                 }
                 session_told.delivered.push((at, *code));
+                session_told.is_of(event.login, at);
                 self.codes.entry(*code).or_default().sessions.entry(*session).or_insert(at);
             }
             What::Pushed { scan, attempt, openid, scene, qr, .. } => {
@@ -222,6 +227,15 @@ impl<'a> Index<'a> {
     /// The time of a place, in microseconds.
     pub(super) fn at(&self, place: usize) -> u64 {
         self.history.events.get(place).map_or(0, |event| event.at_us)
+    }
+}
+
+impl Session {
+    /// A page has it.
+    fn is_of(&mut self, login: u64, at: usize) {
+        if login != self.login {
+            self.shared.get_or_insert(at);
+        }
     }
 }
 

@@ -111,6 +111,24 @@ fn codes_are_one_sessions_own() {
 }
 
 #[test]
+fn a_qr_code_is_one_sessions_own_and_a_session_is_one_pages_own() {
+    let mut same_code = Story::default();
+    same_code.shows(1, "s1", "q1").shows(2, "s2", "q1").shows(1, "s1", "q1");
+    // The second page's visitor scans, and is logged in where the first one sits.
+    same_code.scans(2, "o2", "q1", Answer::Accepted(1)).delivers(1, "s1", "c1");
+    caught(&same_code, Violation::QrShared { qr: digest("q1") });
+
+    let shared = Violation::SessionShared { session: digest("s1") };
+    let mut same_session = Story::default();
+    same_session.shows(1, "s1", "q1").shows(2, "s1", "q2");
+    caught(&same_session, shared.clone());
+    let mut delivered_to_both = Story::default();
+    delivered_to_both.shows(1, "s1", "q1").scans(1, "o1", "q1", Answer::Accepted(1)).delivers(1, "s1", "c1");
+    legal(&delivered_to_both);
+    caught(delivered_to_both.opens(2).delivers(2, "s1", "c1"), shared);
+}
+
+#[test]
 fn a_success_is_told_once_on_a_socket() {
     let mut story = Story::default();
     story.whole(1, "o1", 1);
@@ -255,7 +273,22 @@ fn login_counts_are_exact() {
     legal(&two(1, 2));
     caught(&two(1, 1), wrong_count("o1", 1, WrongCount::Repeated));
     caught(&two(1, 3), wrong_count("o1", 3, WrongCount::TooHigh));
-    caught(&two(2, 1), wrong_count("o1", 1, WrongCount::OutOfOrder));
+    assert_eq!(
+        verdict(&two(2, 1)),
+        [wrong_count("o1", 2, WrongCount::TooHigh), wrong_count("o1", 1, WrongCount::OutOfOrder)]
+    );
+    // The second of two at once may have been counted first, but nobody after them is.
+    let mut after_both = Story::default();
+    after_both.shows(1, "s1", "q1").shows(2, "s2", "q2").pushes(1, 1, "o1", "q1").pushes(2, 2, "o1", "q2");
+    after_both.answers(1, 1, Answer::Accepted(2)).shows(3, "s3", "q3");
+    legal(&after_both);
+    after_both.scans(3, "o1", "q3", Answer::Accepted(1));
+    caught(&after_both, wrong_count("o1", 1, WrongCount::OutOfOrder));
+    // What begins afterwards explains no count.
+    let mut too_soon = Story::default();
+    too_soon.whole(1, "o1", 2);
+    too_soon.shows(2, "s2", "q2").scans(2, "o1", "q2", Answer::None);
+    caught(&too_soon, wrong_count("o1", 2, WrongCount::TooHigh));
     assert!(verdict(&two(0, 1)).contains(&wrong_count("o1", 0, WrongCount::TooHigh)));
 
     let mut changed = Story::default();

@@ -64,6 +64,11 @@ impl FromStr for Text {
 }
 
 impl Text {
+    /// Whether it tells a number.
+    pub(crate) fn counts(&self) -> bool {
+        self.0.contains(&Part::Number)
+    }
+
     /// Whether `shown` is this text, and with which number; 0 where the text has none.
     fn matches(&self, shown: &str) -> Option<u64> {
         matches(&self.0, shown, 0)

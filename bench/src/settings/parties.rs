@@ -23,7 +23,7 @@ pub struct PartySettings {
     pub(super) simulator: Endpoint,
     /// The Redis URL at which the floor is measured, redis://HOST:PORT or redis+unix:///PATH; not measured if not set
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
-    redis: Option<RedisUrl>,
+    pub(super) redis: Option<RedisUrl>,
     /// The account's app id
     #[arg(long, env = "WECHAT_APP_ID", value_name = "ID")]
     wechat_app_id: String,
@@ -71,6 +71,10 @@ impl PartySettings {
             MessageMode::Compatible => (simulator::MessageMode::Compatible, true),
             MessageMode::Plain => (simulator::MessageMode::Plain, false),
         };
+        if !self.texts.reply_success.counts() {
+            let expected = "a text with {count}, for counts are checked: set the callbacks' so for the run";
+            return Err(Invalid::malformed("REPLY_SUCCESS", expected));
+        }
         let expected = "the simulator's, 43 characters; several by commas, newest first";
         let keys = match encrypts {
             true => Some(settings::required_secret("WECHAT_ENCODING_AES_KEY", expected)?),
