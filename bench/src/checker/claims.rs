@@ -17,7 +17,11 @@ pub(super) fn check(index: &Index<'_>, found: &mut Found) {
         answer_changed(scans, found);
     }
     for (&id, session) in &index.sessions {
-        for scan in index.scans_of(session).filter(|scan| scan.accepted().is_some()) {
+        // The only scan that can have led to the success did, though the phone had no answer.
+        let mut claiming = index.scans_of(session).filter(|scan| scan.may_have_claimed());
+        let only = claiming.next().filter(|_| claiming.next().is_none() && !session.delivered.is_empty());
+        let accepted = index.scans_of(session).filter(|scan| scan.accepted().is_some());
+        for scan in accepted.chain(only.filter(|scan| scan.accepted().is_none())) {
             let own = session.shown.iter().rposition(|(_, qr)| *qr == scan.qr);
             let newer = own.and_then(|own| session.shown.get(own + 1));
             if let Some(&(replaced, _)) = newer

@@ -232,7 +232,13 @@ fn a_replaced_scene_is_dead() {
         story.scans(1, "o1", "q1", answer).delivers(1, "s1", "c1");
         story
     };
-    caught(&begin(Answer::Accepted(1)), Violation::DeadSceneClaimed { session: digest("s1") });
+    for answer in [Answer::Accepted(1), Answer::None, Answer::Busy] {
+        caught(&begin(answer), Violation::DeadSceneClaimed { session: digest("s1") });
+    }
+    // Somebody else may have been the one.
+    let mut unsure = Story::default();
+    unsure.shows(1, "s1", "q1").shows(1, "s1", "q2").scans(1, "o1", "q1", Answer::None);
+    legal(unsure.scans(1, "o2", "q2", Answer::None).delivers(1, "s1", "c1"));
     let mut refused = Story::default();
     refused.shows(1, "s1", "q1").shows(1, "s1", "q2").scans(1, "o1", "q1", Answer::Used);
     legal(refused.scans(1, "o2", "q2", Answer::Accepted(1)).delivers(1, "s1", "c1"));
