@@ -40,6 +40,8 @@ struct State {
     holds_requests: bool,
     holds_replies: bool,
     delay: Duration,
+    /// A connection of an older number passes nothing any more.
+    forsaken: u64,
 }
 
 impl State {
@@ -88,10 +90,16 @@ impl Relay {
         });
     }
 
+    /// Passes nothing on any more of the connections that there are, for good, and tells nobody: the server's machine is gone. New
+    /// ones are let through.
+    pub fn forsake(&self) {
+        self.state.send_modify(|state| state.forsaken += 1);
+    }
+
     /// Lets new connections through, and whatever was held.
     pub fn heal(&self) {
         self.state.send_modify(|state| {
-            *state = State { cuts: state.cuts, ..State::default() };
+            *state = State { cuts: state.cuts, forsaken: state.forsaken, ..State::default() };
         });
     }
 
@@ -179,9 +187,11 @@ async fn pass(
     direction: Direction,
 ) -> io::Result<()> {
     let mut chunk = [0; CHUNK];
+    let forsaken = state.borrow().forsaken;
     loop {
         let read = from.read(&mut chunk).await?;
-        let open = state.wait_for(|state| !state.holds(direction)).await.map_err(io::Error::other)?.delay;
+        let passes = |state: &State| !state.holds(direction) && state.forsaken == forsaken;
+        let open = state.wait_for(passes).await.map_err(io::Error::other)?.delay;
         if !open.is_zero() {
             time::sleep(open).await;
         }

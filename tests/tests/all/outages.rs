@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use shared::backplane::{Change, Error, MessageHash, Role};
-use shared::login::{Claim, Deadlines, SessionId};
+use shared::login::{Claim, Deadlines, QrCode, SessionId};
 use tests::patience::within_time;
 use tests::redis::{Durability, RedisServer, url_through};
 use tests::replica::{Page, Replica, SCENE_TTL, SESSION_TTL, qr_code, somebody, stamp, told};
@@ -135,6 +135,28 @@ async fn c9_a_network_that_swallows_everything_is_an_error_in_time() {
     gateway.becomes_unreachable().await;
     fails_in_time(&gateway).await;
     redis.relay().heal();
+    gateway.becomes_reachable().await;
+    assert_eq!(gateway.claims(&page.code, &somebody()).await, Claim::Claimed { life: SESSION_TTL });
+    assert_eq!(page.is_told().await, Change::Scanned);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_without_a_word_while_much_is_written_to_it_is_left() {
+    let redis = RedisServer::start().await;
+    let gateway = Replica::connect(&redis.url(), Role::Watches).await;
+    let mut page = gateway.opens().await;
+    redis.relay().forsake();
+    // More than the kernel takes for a connection that nobody reads from.
+    let text = "x".repeat(256 * 1024);
+    let much = (0..100).map(|_| async {
+        let session = SessionId::random();
+        let code = QrCode { content: text.clone(), ..qr_code(&session) };
+        let deadlines = Deadlines { shown: SCENE_TTL, claimable: SCENE_TTL };
+        gateway.backplane().open(&session, code, deadlines, SESSION_TTL).await.err()
+    });
+    let errors = within_time(ANSWER_TIME, "errors", join_all(much)).await;
+    assert!(errors.iter().all(Option::is_some), "nothing came through");
+    gateway.becomes_unreachable().await;
     gateway.becomes_reachable().await;
     assert_eq!(gateway.claims(&page.code, &somebody()).await, Claim::Claimed { life: SESSION_TTL });
     assert_eq!(page.is_told().await, Change::Scanned);

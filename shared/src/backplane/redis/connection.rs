@@ -9,7 +9,7 @@ use fred::error::Error as FredError;
 use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
 use fred::types::RespVersion;
 use fred::types::config::{Config, ReconnectPolicy, Server, UnresponsiveConfig};
-use fred::types::{Builder, ClientState};
+use fred::types::{Builder, ClientState, ConnectHandle};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::error::Elapsed;
@@ -72,11 +72,11 @@ impl Connection {
     ) -> Result<Self, MalformedUrl> {
         let client = client(url, events, attempts, FirstTry::IsOneOfMany)?;
         let connects = client.reconnect_rx();
-        client.connect();
+        let driver = client.connect();
         let connection = Self { client, reachable: Arc::default(), signs_of_life: Arc::default() };
         let (kept, tasks) = (connection.clone(), tasks.clone());
         tokio::spawn(async move {
-            keep_up("watchdog", &kept.reachable, &tasks, kept.watch(&watched, connects)).await;
+            keep_up("watchdog", &kept.reachable, &tasks, kept.watch(&watched, connects, driver)).await;
             // Nothing hangs on the answer: the process is ending, or the backplane was dropped.
             let _ = time::timeout(LOOK_TIMEOUT, kept.client.quit()).await;
         });
@@ -99,7 +99,7 @@ impl Connection {
 
     /// Looks at the server for ever, and breaks a connection that is up but silent: the library itself never notices
     /// one as long as commands are written to it.
-    async fn watch(&self, watched: &Watched, mut connects: Receiver<Server>) {
+    async fn watch(&self, watched: &Watched, mut connects: Receiver<Server>, mut driver: ConnectHandle) {
         let mut errors = self.client.error_rx();
         let mut is_first = true;
         let mut misses = 0;
@@ -115,7 +115,7 @@ impl Connection {
                 server = connected.map(|connected| (connected, Instant::now())).or(server);
             }
             if let Some((server, then)) = &server
-                && self.is_left(watched, server, *then, &mut departures).await
+                && self.is_left(watched, server, *then, &mut departures, &mut driver).await
             {
                 continue;
             }
@@ -138,9 +138,12 @@ impl Connection {
                         "Redis does not answer: see REDIS_URL, and whether it runs; trying on"
                     );
                 }
-                if self.client.state() == ClientState::Connected {
+                if driver.is_finished() {
+                    // With a full queue the library gives up on an error of the connection.
+                    driver = self.client.connect();
+                } else if self.client.state() == ClientState::Connected {
                     misses = 0;
-                    self.reconnect().await;
+                    self.reconnect(&mut driver).await;
                 }
             }
             time::sleep(LOOK_EVERY).await;
@@ -154,6 +157,7 @@ impl Connection {
         server: &Server,
         then: Instant,
         departures: &mut Departures,
+        driver: &mut ConnectHandle,
     ) -> bool {
         match watched.primary.is(server, then) {
             None => return false,
@@ -172,14 +176,20 @@ impl Connection {
                 "most of the Sentinels of REDIS_URL name another primary than they lead to: see that all of them agree"
             ),
         }
-        self.reconnect().await;
+        self.reconnect(driver).await;
         true
     }
 
     /// Breaks the connection, so that there is a new one.
-    async fn reconnect(&self) {
+    async fn reconnect(&self, driver: &mut ConnectHandle) {
         // An error means that the library is reconnecting already.
-        let _ = time::timeout(LOOK_TIMEOUT, self.client.force_reconnection()).await;
+        if time::timeout(LOOK_TIMEOUT, self.client.force_reconnection()).await.is_err() {
+            // It writes to a connection that takes nothing, and would go on doing so, and hearing nobody, for as long as the
+            // kernel does: a quarter of an hour, or for ever.
+            driver.abort();
+            let _ = (&mut *driver).await;
+            *driver = self.client.connect();
+        }
     }
 
     /// Looks at every primary of a Cluster: one that hangs would else be found by nobody, and its slots be gone for good.
