@@ -83,7 +83,12 @@ impl Browser {
             match self.receive().now_or_never() {
                 Some(Incoming::Gone) => return true,
                 Some(Incoming::Broken(code)) => self.early = Some(Incoming::Broken(code)),
+                Some(Incoming::Message(ClientMessage::Unknown)) => {}
+                Some(_) if matches!(self.early, Some(Incoming::Broken(_))) => {}
                 // One answer does for all that it asked before it had one.
+                Some(Incoming::Message(ClientMessage::Refresh)) => {
+                    self.early = Some(Incoming::Message(ClientMessage::Refresh));
+                }
                 Some(said) => drop(self.early.get_or_insert(said)),
                 None => break,
             }

@@ -17,7 +17,7 @@ use shared::login::{Code, Scan};
 use shared::settings::Secret;
 use shared::traces::Span;
 use subtle::ConstantTimeEq;
-use tokio::task::JoinError;
+use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::{self, Instant};
 
 use self::spending::spend;
@@ -65,7 +65,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Backplane(#[from] backplane::Error),
     #[error("the code may be spent")]
-    Lost(#[source] JoinError),
+    Lost(#[source] RecvError),
 }
 
 /// What a request may come to, as it is counted.
@@ -175,8 +175,10 @@ async fn answer(gateway: &Gateway, code: Code, span: &Span) -> Result<Response, 
     );
     let login_count = login_count?;
     // In a task of its own: a client that leaves must not tear it in two.
-    let spent = span.call("spend_code").over(spend(gateway.clone(), code));
-    let scan = gateway.0.connections.spawn(spent).await.map_err(Error::Lost)??.ok_or(Error::NoSuchCode)?;
+    let (answer, spent) = oneshot::channel();
+    gateway.0.connections.spawn(spend(gateway.clone(), code, answer));
+    let spent = async { spent.await.map_err(Error::Lost)?.map_err(Error::from) };
+    let scan = span.call("spend_code").over(spent).await?.ok_or(Error::NoSuchCode)?;
     tracing::info!(%login, replica = gateway.replica(), "login redeemed");
     let identity = Identity {
         openid: scan.by.expose().to_owned(),

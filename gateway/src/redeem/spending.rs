@@ -5,6 +5,7 @@ use std::time::Duration;
 use shared::backplane::Error;
 use shared::login::{Code, Scan};
 use shared::random::jittered;
+use tokio::sync::oneshot;
 use tokio::time::{self, Instant};
 use uuid::Uuid;
 
@@ -20,18 +21,24 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Spends the code in the name of a new request. After an error the code is given back, for it may be spent, and the
-/// application is told that it is not.
-pub(super) async fn spend(gateway: Gateway, code: Code) -> Result<Option<Scan>, Error> {
+/// Spends the code in the name of a new request, and answers it. After an error the code is given back, for it may be spent,
+/// and the application is told that it is not; and so it is where the application has not waited for the answer.
+pub(super) async fn spend(
+    gateway: Gateway,
+    code: Code,
+    answer: oneshot::Sender<Result<Option<Scan>, Error>>,
+) {
     let request = Uuid::new_v4();
-    let error = match repeated(SPEND_TIME, || gateway.backplane().redeem(&code, request)).await {
-        Ok(scan) => return Ok(scan),
-        Err(error) => error,
-    };
-    let given_back = gateway.0.connections.spawn(give_back(gateway.clone(), code, request));
-    // It goes on without whoever waits.
-    let _ = time::timeout(ANSWER_TIME, given_back).await;
-    Err(error)
+    let spent = repeated(SPEND_TIME, || gateway.backplane().redeem(&code, request)).await;
+    if spent.is_err() {
+        let giving_back = give_back(gateway.clone(), code.clone(), request);
+        let given_back = gateway.0.connections.spawn(giving_back);
+        // It goes on without whoever waits.
+        let _ = time::timeout(ANSWER_TIME, given_back).await;
+    }
+    if let Err(Ok(Some(_))) = answer.send(spent) {
+        give_back(gateway, code, request).await;
+    }
 }
 
 async fn give_back(gateway: Gateway, code: Code, request: Uuid) {

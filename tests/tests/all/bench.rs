@@ -188,7 +188,15 @@ async fn idle_pages_are_held_and_their_memory_is_told() {
     let outcome = within_time(RUN_TIME, "the pages", run).await.unwrap();
     let pages = outcome.report.connections.unwrap();
     assert_eq!((pages.asked, pages.held, pages.without_code), (100, 100, 0), "{}", outcome.report);
-    assert_eq!(outcome.report.memory.len(), 5, "{}", outcome.report);
+    assert_eq!(outcome.report.memory.len(), 6, "{}", outcome.report);
+    let (together, each) = outcome.report.memory.split_last().unwrap();
+    let of_gateways = each.iter().filter(|memory| memory.process.starts_with("gateway"));
+    assert_eq!(
+        together.after_kib,
+        of_gateways.map(|memory| memory.after_kib).sum::<u64>(),
+        "{}",
+        outcome.report
+    );
     assert!(outcome.report.memory.iter().all(|memory| memory.after_kib > 0));
 }
 

@@ -163,6 +163,24 @@ async fn a_server_that_is_gone_without_a_word_while_much_is_written_to_it_is_lef
 }
 
 #[tokio::test]
+async fn what_was_refused_while_redis_was_away_is_not_done_when_it_is_back() {
+    let redis = RedisServer::start().await;
+    // There are no replicas, so no claim is answered; but it would be made.
+    let gateway = Replica::connect_waiting(&redis.url(), Role::Watches, 1).await;
+    let page = gateway.opens().await;
+    redis.relay().cut();
+    gateway.becomes_unreachable().await;
+    let (code, person) = (&page.code, somebody());
+    let claim =
+        within_time(ANSWER_TIME, "an error", gateway.backplane().claim(&code.scene, &code.ticket, &person));
+    claim.await.unwrap_err();
+    redis.relay().heal();
+    // Its look goes the same way as its moves, and came after them.
+    gateway.becomes_reachable().await;
+    assert_eq!(redis.ask(&["HGET", &key("login", &page), "state"]).await, "waiting");
+}
+
+#[tokio::test]
 async fn c9_a_redis_that_is_away_is_an_error_in_time() {
     let mut redis = RedisServer::start().await;
     let gateway = Replica::connect(&redis.url(), Role::Watches).await;

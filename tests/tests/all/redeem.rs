@@ -182,6 +182,31 @@ async fn f2_a_code_whose_spending_could_not_be_answered_is_good_again_when_redis
 }
 
 #[tokio::test]
+async fn f2_a_code_whose_application_did_not_wait_for_the_answer_is_good_again() {
+    let stack = small(&[]).await;
+    let person = somebodys_openid();
+    stack.application().redeem(&code_of(&stack, &person).await).await;
+    let code = code_of(&stack, &person).await;
+    faults(&stack, json!({ "latency_ms": 500 })).await;
+    let before = scripts_run(&stack).await;
+    let request = redeem(&stack, json!({ "code": code }).to_string()).send();
+    let spent = async {
+        until("the login's number to be asked for", async || scripts_run(&stack).await > before).await;
+        stack.redis.relay().hold(Direction::Replies);
+        until("the code to be spent", async || are_spent(&stack).await).await;
+    };
+    tokio::select! {
+        answered = request => panic!("{answered:?}"),
+        () = spent => {}
+    }
+    stack.redis.relay().heal();
+    until("the code to be given back", async || !are_spent(&stack).await).await;
+    let identity = stack.application().redeem(&code).await;
+    assert_eq!((identity.openid, identity.login_count), (person, 2));
+    assert_eq!(stack.application().try_redeem(&code).await, Err(StatusCode::GONE));
+}
+
+#[tokio::test]
 async fn a_redeem_that_is_wrong_says_how() {
     let stack = small(&[]).await;
     let code = code_of(&stack, &somebodys_openid()).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fred::interfaces::{ClientLike, ClusterInterface};
 use fred::types::config::Server;
 use fred::types::scripts::Script;
-use fred::types::{ClusterHash, CustomCommand, FromValue, Value};
+use fred::types::{ClientState, ClusterHash, CustomCommand, FromValue, Value};
 use fred::util::redis_keyslot;
 use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
@@ -19,6 +19,7 @@ use super::scripts::{MOVE_TIMEOUT, SETTLE_TIMEOUT, late, read};
 use super::settling::settled;
 use super::{COMMAND_EVENTS, MalformedUrl};
 use crate::backplane::Error;
+use crate::random::jittered;
 use crate::settings::Secret;
 
 /// How long the primary waits for its replicas, in milliseconds.
@@ -28,6 +29,10 @@ pub(super) const WAIT_MS: u32 = 500;
 const AT_ONCE: usize = 3;
 /// For a move to have its turn. Later it could not be answered in time, and is not made.
 const TURN_TIMEOUT: Duration = Duration::from_millis(400);
+/// For a move to have a connection on which it can be sent.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two looks whether there is one.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Between two lines about the same want of replicas.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
@@ -115,13 +120,13 @@ impl Durable {
 
     async fn take_turn(&self, made: Move) -> Result<(Value, u64), Error> {
         let deadline = Instant::now() + MOVE_TIMEOUT;
+        time::timeout(CONNECTION_TIMEOUT, self.connected()).await.map_err(|_| late())?;
         let turns = self.turns.at(self.primary_of(made.slot()));
         // The semaphore itself is never closed.
         let turn = time::timeout(TURN_TIMEOUT, turns.acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Error::Crowded) };
         let this = self.clone();
-        // In a task of its own, which the library's time limit ends: the server is busy with the move for as long as it
-        // is, were nobody waiting for it any more.
+        // In a task of its own: the server is busy with the move for as long as it is, were nobody waiting for it any more.
         let answered = tokio::spawn(async move {
             let answered = settled(SETTLE_TIMEOUT, || this.attempt(&made)).await;
             drop(turn);
@@ -131,6 +136,15 @@ impl Durable {
             Ok(Ok(answered)) => answered,
             // It never panics; the process is going.
             Ok(Err(_)) | Err(_) => Err(late()),
+        }
+    }
+
+    /// Waits until what is sent is sent at once. The library keeps what is sent while there is no connection, and sends a
+    /// pipeline whenever there is one again, though nobody waits for it any more: a person who was told to scan again would be
+    /// logged in after all, and a code be spent that its application was told is good.
+    async fn connected(&self) {
+        while self.connection.client().state() != ClientState::Connected {
+            time::sleep(jittered(LOOK_AGAIN)).await;
         }
     }
 

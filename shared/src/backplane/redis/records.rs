@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::HashesInterface;
-use fred::types::Value;
+use fred::interfaces::{ClientLike, HashesInterface};
+use fred::types::{ClientState, Value};
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use super::keys::{Keys, login_keys};
 use super::metrics::Metrics;
 use super::notices::Notices;
 use super::number;
-use super::scripts::{SETTLE_TIMEOUT, Scripts, evaluate};
+use super::scripts::{SETTLE_TIMEOUT, Scripts, evaluate, late};
 use super::settling::{is_unsettled, settled};
 use crate::backplane::Error;
 use crate::backplane::hub::{Hub, Keepsake, News, Watched};
@@ -84,6 +84,10 @@ impl Records {
     }
 
     async fn read(&self, logins: &[Watched]) -> Result<Vec<Option<News>>, Error> {
+        // The library would keep it for the next connection, behind all that was kept before, and read for nobody then.
+        if self.commands.state() != ClientState::Connected {
+            return Err(late());
+        }
         let records = self.commands.pipeline();
         for Watched { login, .. } in logins {
             let fields = vec!["version", "state", "connection", "since"];
